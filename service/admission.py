@@ -1,0 +1,57 @@
+"""Counting what has been let in and not yet answered, so that it stays bounded."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.errors import BusyError
+
+
+class Admission:
+    """A bounded count of items in flight, from a read body to a finished answer.
+
+    Used from the event loop only, so it needs no lock. ``parent`` counts the same items for the
+    whole service and so tells whether a request is alone in it.
+    """
+
+    def __init__(self, capacity: int | None = None, parent: "Admission | None" = None) -> None:
+        self.capacity = capacity
+        self.parent = parent
+        self.count = 0
+        self.seconds_per_item = 0.0
+
+    def check(self, items: int = 1) -> None:
+        """Raise BusyError unless ``items`` more would fit."""
+        if self.capacity is not None and self.count + items > self.capacity:
+            if items > self.capacity:
+                detail = f"{items} images at once is more than the {self.capacity} that fit"
+            else:
+                detail = f"{self.count} items are in work and no more fit; try again later"
+            raise BusyError(detail, self.retry_after_s())
+
+    @contextmanager
+    def admit(self, items: int = 1) -> Iterator[None]:
+        """Hold a place for ``items`` while the block runs.
+
+        Raises:
+            BusyError: they do not fit.
+        """
+        self.check(items)
+        self._add(items)
+        try:
+            yield
+        finally:
+            self._add(-items)
+
+    def retry_after_s(self) -> int:
+        """Whole seconds until today's items should be done, between 1 and 60."""
+        return min(60, max(1, math.ceil(self.count * self.seconds_per_item)))
+
+    def observe(self, seconds_per_item: float) -> None:
+        """Learn how long an item takes when the device is busy (moving average)."""
+        self.seconds_per_item += 0.1 * (seconds_per_item - self.seconds_per_item)
+
+    def _add(self, items: int) -> None:
+        self.count += items
+        if self.parent is not None:
+            self.parent._add(items)

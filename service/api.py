@@ -1,0 +1,196 @@
+"""Every route of the service, spelled out."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, TypeAdapter
+
+from service.contract import Manifest, Precision
+from service.device import Kind
+from service.errors import PROBLEM_JSON, NotReadyError, Problem
+from service.loading import Model
+from service.state import State, StateOf
+from service.tasks import classify
+
+router = APIRouter()
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        status: {"description": _MEANING[status], "content": {PROBLEM_JSON: schema}}
+        for status in statuses
+    }
+
+
+_MEANING = {
+    400: "The request is malformed.",
+    404: "There is no such model.",
+    408: "The body did not arrive in time.",
+    413: "More bytes, pixels, frames or files than the limits allow.",
+    415: "Not an image format the service reads, or a Content-Type it does not take.",
+    422: "A parameter is out of range or unknown, or the image is damaged.",
+    429: "The queue is full; `Retry-After` says when to come back.",
+    500: "The model failed on this input.",
+    503: "The model is not loaded, or the service is stopping.",
+    504: "The deadline passed.",
+}
+_IMAGE_PROBLEMS = _problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+_BINARY = {"type": "string", "format": "binary"}
+_IMAGE_TYPES = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
+_IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "One or several pictures: JPEG, PNG, WebP, GIF (first frame), BMP or TIFF.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
+                }
+            },
+            **{f"image/{kind}": {"schema": _BINARY} for kind in _IMAGE_TYPES},
+            "application/octet-stream": {"schema": _BINARY},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "additionalProperties": False,
+                    "properties": {"image": {"type": "string", "contentEncoding": "base64"}},
+                }
+            },
+        },
+    }
+}
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: str
+
+
+class Readiness(BaseModel):
+    """Whether requests can be answered, and what is less than it should be."""
+
+    ready: bool
+    device: Kind
+    degraded: str | None
+    models: list[str]
+    refused: dict[str, str]
+
+
+class ModelSummary(BaseModel):
+    """A model on offer."""
+
+    name: str
+    version: str
+    task: str
+    description: str
+    precision: Precision
+    default: bool
+
+
+class ModelDetail(ModelSummary):
+    """A model on offer, with its whole manifest."""
+
+    device: Kind
+    slots: int
+    max_batch: int
+    golden_deviation: float
+    load_s: float
+    manifest: Manifest
+
+
+_CLASSIFIED: TypeAdapter[Any] = TypeAdapter(classify.Result | list[classify.Result | Problem])
+
+
+@router.post(
+    "/classify",
+    tags=["tasks"],
+    summary="Which of the model's labels a picture shows",
+    response_model=classify.Result | list[classify.Result | Problem],
+    responses=_IMAGE_PROBLEMS,
+    openapi_extra=_IMAGE_BODY,
+)
+async def classify_images(
+    request: Request, state: StateOf, params: Annotated[classify.Params, Query()]
+) -> Response:
+    """Classify one picture, or each of several in order."""
+    return _answer(state, _CLASSIFIED, await state.inference.answer(request, classify.NAME, params))
+
+
+@router.get("/models", tags=["models"], summary="The models on offer")
+async def list_models(state: StateOf) -> list[ModelSummary]:
+    """List the models that serve."""
+    return [ModelSummary(**_summary(state, model)) for model in state.registry.models.values()]
+
+
+@router.get("/models/{name}", tags=["models"], summary="One model", responses=_problems(404, 503))
+async def show_model(name: str, state: StateOf) -> ModelDetail:
+    """Show a model's manifest and how it is run."""
+    model = state.registry.named(name)
+    return ModelDetail(
+        **_summary(state, model),
+        device=model.device.kind,
+        slots=model.batcher.slots,
+        max_batch=model.batcher.max_batch,
+        golden_deviation=model.deviation,
+        load_s=model.load_s,
+        manifest=model.manifest,
+    )
+
+
+@router.get("/healthz", tags=["operations"], summary="Is the process alive?")
+async def healthz() -> Health:
+    """Answer as long as the event loop runs."""
+    return Health(status="ok")
+
+
+@router.get(
+    "/readyz", tags=["operations"], summary="Can requests be answered?", responses=_problems(503)
+)
+async def readyz(state: StateOf) -> Readiness:
+    """Answer 200 once models are loaded and until the service stops."""
+    registry = state.registry
+    if not registry.ready:
+        raise NotReadyError("models are still loading, or the service is stopping")
+    if not registry.models:
+        why = "; ".join(f"{name}: {reason}" for name, reason in registry.refused.items())
+        raise NotReadyError(f"no model is served ({why or 'the models folder is empty'})")
+    return Readiness(
+        ready=True,
+        device=state.device.kind,
+        degraded=state.device.degraded,
+        models=list(registry.models),
+        refused=registry.refused,
+    )
+
+
+@router.get("/metrics", tags=["operations"], summary="Prometheus metrics", response_class=Response)
+async def metrics(state: StateOf) -> Response:
+    """Every metric in the Prometheus text format."""
+    return Response(generate_latest(state.telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _answer(state: State, adapter: TypeAdapter[Any], result: object) -> Response:
+    return Response(
+        adapter.dump_json(result),
+        media_type="application/json",
+        headers={"Sightline-Device": state.device_header},
+    )
+
+
+def _summary(state: State, model: Model) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.task,
+        "description": manifest.description,
+        "precision": model.precision,
+        "default": state.registry.is_default(model),
+    }

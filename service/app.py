@@ -1,0 +1,112 @@
+"""The application: its parts put together, its life span, its error handler."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+import service
+from service.admission import Admission
+from service.api import router
+from service.device import resolve
+from service.errors import PROBLEM_JSON, ClientGoneError, ParameterError, Problem, SightlineError
+from service.errors import problem as build_problem
+from service.inference import Inference
+from service.loading import Loader
+from service.middleware import CountResponses
+from service.registry import Registry
+from service.session import configure
+from service.settings import Settings
+from service.state import State
+from service.tasks import TASKS
+from service.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application.
+
+    Raises:
+        DeviceError: the requested device does not run.
+    """
+    settings = settings or Settings()
+    configure(settings.cpu_arena_mib)
+    device = resolve(settings.device, settings.cpus)
+    telemetry = Telemetry()
+    telemetry.describe_device(device)
+    registry = Registry(Loader(settings, device, TASKS, telemetry, in_service=Admission()))
+    inference = Inference(settings, registry, device.cpus)
+    app = FastAPI(
+        title="Sightline",
+        version=service.__version__,
+        description="Self-hosted vision inference: POST a picture, get a typed answer.",
+        lifespan=_lifespan,
+    )
+    app.state.sightline = State(settings, device, telemetry, registry, inference)
+    app.include_router(router)
+    app.add_middleware(CountResponses, telemetry=telemetry)
+    app.add_exception_handler(SightlineError, _on_sightline_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Load models while liveness is already answered; drain them at the end."""
+    state: State = app.state.sightline
+
+    async def load() -> None:
+        await state.registry.load_all_in_thread()
+        gc.collect()
+        gc.freeze()  # what start-up made lives on; spare every later collection the walk
+
+    loading = asyncio.create_task(load())
+    loading.add_done_callback(_log_failure)
+    yield
+    await asyncio.wait([loading])
+    await state.registry.close()
+    await state.inference.close()
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("loading the models failed", exc_info=error)
+
+
+def _respond(found: Problem, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        found.model_dump_json(), status_code=found.status, headers=headers, media_type=PROBLEM_JSON
+    )
+
+
+async def _on_sightline_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, SightlineError)
+    if isinstance(error, ClientGoneError):
+        return Response(status_code=error.status)
+    return _respond(error.problem(), dict(error.headers))
+
+
+async def _on_validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    detail = "; ".join(
+        f"{'.'.join(map(str, item['loc'][1:])) or item['loc'][0]}: {item['msg']}"
+        for item in error.errors()
+    )
+    return _respond(ParameterError(detail).problem())
+
+
+async def _on_http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _respond(build_problem(error.status_code, error.detail), dict(error.headers or {}))
+
+
+async def _on_unexpected_error(_: Request, __: Exception) -> Response:
+    return _respond(SightlineError("an unexpected error; the log has the details").problem())

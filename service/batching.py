@@ -1,0 +1,254 @@
+"""Zero-wait batching: run slots that take whatever is queued the moment they are free.
+
+A slot is a thread. There is no timer: an idle slot starts at once with a batch of what is there;
+while all slots are busy the queue grows and so does the next batch. Items are batched with items
+of the same bucket (role, shapes and dtypes), the bucket whose head waited longest first.
+"""
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from service.errors import BusyError, InferenceError, LateError, NotReadyError, SightlineError
+from service.session import Arrays
+
+log = logging.getLogger(__name__)
+
+Bucket = tuple[Any, ...]
+"""What items must share to be batched: role, and name, shape and dtype of every input."""
+
+
+class Run(Protocol):
+    """Runs one batch of one role; see Session.run."""
+
+    def __call__(self, role: str, items: Sequence[Arrays], /, *, lone: bool) -> list[Arrays]:
+        """Run ``items`` of one bucket."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one item.
+
+    Attributes:
+        outputs: output name to array, without the batch dimension.
+        queue_s: seconds from submission to the start of its run.
+        run_s: seconds of the run it was part of.
+        batch_size: how many items that run had.
+    """
+
+    outputs: Arrays
+    queue_s: float
+    run_s: float
+    batch_size: int
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    role: str
+    inputs: Arrays
+    deadline: float
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Answer]
+    submitted: float = field(default_factory=time.monotonic)
+
+    @property
+    def bucket(self) -> Bucket:
+        shapes = ((name, a.shape, a.dtype.str) for name, a in self.inputs.items())
+        return (self.role, *itertools.chain.from_iterable(shapes))
+
+    def settle(self, result: Answer | Exception) -> None:
+        """Wake the waiting coroutine, if it still waits. Event loop only."""
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+def _deliver(items: Sequence[_Item], results: Sequence[Answer | Exception]) -> None:
+    """Hand results to their coroutines from a slot's thread, waking each event loop once."""
+    settled: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
+    for item, result in zip(items, results, strict=True):
+        settled.setdefault(item.loop, []).append(partial(item.settle, result))
+    for loop, calls in settled.items():
+        try:
+            loop.call_soon_threadsafe(_call_all, calls)
+        except RuntimeError:
+            log.debug("the event loop closed before an answer could be delivered")
+
+
+def _call_all(calls: Sequence[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
+
+
+class Batcher:
+    """The bounded queue of one model and the slots that empty it."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        name: str,
+        slots: int,
+        max_batch: int,
+        capacity: int,
+        is_lone: Callable[[], bool] = lambda: False,
+        on_batch: Callable[[Sequence[Answer]], None] = lambda _: None,
+    ) -> None:
+        """Start the slots.
+
+        Args:
+            run: called in a slot's thread with the items of one bucket.
+            name: of the model, for threads and messages.
+            slots: runs at a time.
+            max_batch: most items a run.
+            capacity: most items waiting.
+            is_lone: whether the item about to run is the only one in the service.
+            on_batch: called in a slot's thread after every successful run.
+        """
+        self.name, self.slots, self.max_batch, self.capacity = name, slots, max_batch, capacity
+        self._run, self._is_lone, self._on_batch = run, is_lone, on_batch
+        self._changed = threading.Condition()
+        self._waiting: dict[Bucket, deque[_Item]] = {}
+        self._queued = 0
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._slot, name=f"{name}-slot-{index}", daemon=True)
+            for index in range(slots)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def queued(self) -> int:
+        """Items waiting for a slot."""
+        return self._queued
+
+    async def submit(self, role: str, inputs: Arrays, *, deadline: float) -> Answer:
+        """Queue one item and wait for its answer.
+
+        Args:
+            role: which of the model's graphs.
+            inputs: input name to array, without the batch dimension.
+            deadline: on the clock of ``time.monotonic``.
+
+        Raises:
+            BusyError: the queue is full.
+            NotReadyError: the model is being unloaded.
+            LateError: the deadline passed; a run already under way is not waited for.
+            InferenceError: the run failed on this item alone.
+        """
+        loop = asyncio.get_running_loop()
+        item = _Item(role, inputs, deadline, loop, loop.create_future())
+        self._push(item)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await item.future
+        except TimeoutError:
+            raise LateError("the request could not be answered within its deadline") from None
+        finally:
+            if not item.future.done() or item.future.cancelled():
+                item.future.cancel()
+                self._remove(item)
+
+    async def close(self) -> None:
+        """Refuse new items, finish those queued, stop the slots."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as joiner:
+            await loop.run_in_executor(joiner, self._join)
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _push(self, item: _Item) -> None:
+        with self._changed:
+            if self._closed:
+                raise NotReadyError(f"model {self.name!r} is being unloaded")
+            if self._queued >= self.capacity:
+                raise BusyError(f"the queue of model {self.name!r} is full")
+            self._waiting.setdefault(item.bucket, deque()).append(item)
+            self._queued += 1
+            self._changed.notify()
+
+    def _remove(self, item: _Item) -> None:
+        with self._changed:
+            bucket = self._waiting.get(item.bucket)
+            if bucket and item in bucket:
+                bucket.remove(item)
+                self._queued -= 1
+                if not bucket:
+                    del self._waiting[item.bucket]
+
+    def _take(self) -> list[_Item]:
+        """Wait for work; an empty list means the batcher is closed and drained."""
+        with self._changed:
+            while True:
+                while not self._waiting:
+                    if self._closed:
+                        return []
+                    self._changed.wait()
+                key = min(self._waiting, key=lambda bucket: self._waiting[bucket][0].submitted)
+                bucket = self._waiting[key]
+                batch: list[_Item] = []
+                while bucket and len(batch) < self.max_batch:
+                    item = bucket.popleft()
+                    self._queued -= 1
+                    if item.deadline > time.monotonic() and not item.future.done():
+                        batch.append(item)
+                if not bucket:
+                    del self._waiting[key]
+                if batch:
+                    return batch
+
+    def _slot(self) -> None:
+        while batch := self._take():
+            try:
+                self._process(batch)
+            except Exception as error:
+                log.exception("a slot of model %r failed outside the run", self.name)
+                _deliver(batch, [InferenceError(str(error))] * len(batch))
+            del batch  # an idle slot must not keep the last pictures alive
+
+    def _process(self, batch: list[_Item]) -> None:
+        """Run a batch; if it fails, halve it until only the items at fault fail."""
+        started = time.monotonic()
+        try:
+            outputs = self._run(
+                batch[0].role,
+                [item.inputs for item in batch],
+                lone=len(batch) == 1 and self._is_lone(),
+            )
+        except Exception as error:
+            if len(batch) > 1:
+                log.warning("a batch of %d of model %r failed; halving", len(batch), self.name)
+                middle = len(batch) // 2
+                self._process(batch[:middle])
+                self._process(batch[middle:])
+                return
+            if not isinstance(error, SightlineError):
+                log.exception("a run of model %r failed", self.name)
+                error = InferenceError("the model could not process this input")
+            _deliver(batch, [error])
+            return
+        run_s = time.monotonic() - started
+        answers = [
+            Answer(output, started - item.submitted, run_s, len(batch))
+            for item, output in zip(batch, outputs, strict=True)
+        ]
+        _deliver(batch, answers)
+        self._on_batch(answers)

@@ -1,0 +1,209 @@
+"""The ``sightline`` command: serve, look at models, measure this machine."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+import uvicorn
+from pydantic import ValidationError
+
+import service
+from service import bench
+from service.admission import Admission
+from service.app import create_app
+from service.contract import describe
+from service.device import resolve
+from service.errors import ModelError
+from service.loading import Loader
+from service.registry import model_folders
+from service.session import configure
+from service.settings import Settings
+from service.tasks import TASKS
+from service.telemetry import Telemetry, configure_logging
+
+_EXAMPLES = """examples:
+  sightline serve                                # the models in ./models on 127.0.0.1:8000
+  sightline serve --host 0.0.0.0 --port 9000 --device cuda
+  sightline models list                          # what is there, and what it promises
+  sightline models check --models /srv/models    # hashes, signatures, golden outputs
+  sightline bench --model imagenet               # what this machine can do, without HTTP
+
+Every flag can also be given as an environment variable, SIGHTLINE_<NAME>."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parsed = vars(_parser().parse_args(arguments))
+    command = parsed.pop("run")
+    own = {name: parsed.pop(name) for name in ("model", "image", "seconds") if name in parsed}
+    try:
+        settings = Settings(**parsed)
+    except ValidationError as error:
+        print(f"sightline: {describe(error)}", file=sys.stderr)
+        return 2
+    configure_logging(settings.log_level)
+    try:
+        status: int = command(settings, **own)
+    except ModelError as error:
+        print(f"sightline: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again once it has drained; that must be a clean exit.
+        signal.signal(signum, lambda *_: sys.exit(0))
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=settings.max_connections,
+        backlog=max(2048, settings.max_connections),
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+    )
+    uvicorn.Server(config).run()
+    return 0
+
+
+def list_models(settings: Settings) -> int:
+    """Print a table of the model folders, without loading a graph."""
+    from service.contract import read_manifest
+
+    rows = [("NAME", "VERSION", "TASK", "PRECISIONS", "DEFAULT", "DESCRIPTION")]
+    failed = 0
+    for folder in model_folders(settings.models):
+        try:
+            manifest = read_manifest(folder)
+        except ModelError as error:
+            failed += 1
+            print(f"sightline: {error}", file=sys.stderr)
+            continue
+        rows.append(
+            (
+                manifest.name,
+                manifest.version,
+                manifest.task,
+                ",".join(manifest.precisions),
+                "yes" if manifest.default else "",
+                manifest.description,
+            )
+        )
+    if len(rows) == 1:
+        print(f"sightline: no model in {settings.models.resolve()}", file=sys.stderr)
+        return 1
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    return 1 if failed else 0
+
+
+def check_models(settings: Settings, model: str | None = None) -> int:
+    """Verify hashes, signatures and golden outputs of every variant on the chosen device."""
+    loader = _loader(settings)
+    folders = [f for f in model_folders(settings.models) if model in (None, f.name)]
+    if not folders:
+        print(f"sightline: no model to check in {settings.models.resolve()}", file=sys.stderr)
+        return 1
+    failed = 0
+    for folder in folders:
+        try:
+            for precision, deviation, tolerance in loader.check(folder):
+                print(
+                    f"ok      {folder.name} {precision} on {loader.device.kind}: golden outputs "
+                    f"within {deviation:.3g} (tolerance {tolerance:.3g})"
+                )
+        except ModelError as error:
+            failed += 1
+            print(f"failed  {folder.name}: {error}")
+    return 1 if failed else 0
+
+
+def measure(settings: Settings, model: str, image: Path | None, seconds: float) -> int:
+    """Measure what this machine can do with a model, without HTTP."""
+    loader = _loader(settings)
+    loaded = loader.load(settings.models / model)
+    picture = image.read_bytes() if image else bench.photograph(640, 480)
+    print(bench.report(loaded, picture, settings.limits, seconds))
+    return 0
+
+
+def _loader(settings: Settings) -> Loader:
+    configure(settings.cpu_arena_mib)
+    device = resolve(settings.device, settings.cpus)
+    return Loader(settings, device, TASKS, Telemetry(), in_service=Admission())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "sightline",
+        description="A self-hosted vision inference service.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=service.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _command(commands, "serve", serve, "serve the models over HTTP")
+    models = commands.add_parser("models", help="list or check the model folders")
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    _command(actions, "list", list_models, "list the model folders")
+    check = _command(actions, "check", check_models, "verify hashes, signatures, golden outputs")
+    check.add_argument("--model", metavar="NAME", help="only this model")
+    run = _command(commands, "bench", measure, "measure what this machine can do, without HTTP")
+    run.add_argument("--model", default="imagenet", metavar="NAME", help="default: imagenet")
+    run.add_argument("--image", type=Path, metavar="FILE", help="default: a generated 640x480 JPEG")
+    run.add_argument("--seconds", type=float, default=5.0, help="a measurement; default: 5")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    """Add a command with a flag for every setting."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    group = command.add_argument_group("settings (or SIGHTLINE_<NAME> in the environment)")
+    for field, info in Settings.model_fields.items():
+        default = "" if info.default in (None, {}) else f" [{info.default}]"
+        group.add_argument(
+            f"--{field.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            metavar=_metavar(info.annotation),
+            help=f"{info.description}{default}".replace("%", "%%"),
+        )
+    return command
+
+
+def _metavar(annotation: Any) -> str:
+    """``auto|cpu|cuda`` for choices, the type's name in capitals otherwise."""
+    flat = [a for a in get_args(annotation) if a is not NoneType]
+    choices = [c for a in flat for c in (get_args(a) or [a]) if isinstance(c, str)]
+    if choices:
+        return "|".join(choices)
+    kind = next((a for a in flat if isinstance(a, type)), annotation)
+    return "JSON" if kind not in (int, float, Path, str) else str(kind.__name__).upper()
+
+
+if os.environ.get("PYTHONUNBUFFERED") is None and not sys.stdout.isatty():
+    # A table piped into another program should arrive line by line.
+    getattr(sys.stdout, "reconfigure", lambda **_: None)(line_buffering=True)

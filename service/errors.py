@@ -1,0 +1,210 @@
+"""Every error the service answers with, and the one handler that turns it into an answer.
+
+::
+
+    SightlineError                        500
+    ├── RequestError                      400  the request is malformed
+    │   ├── NotFoundError                 404  no such model
+    │   ├── BodyTimeoutError              408  the body did not arrive in time
+    │   ├── TooLargeError                 413  more bytes, pixels, frames or files than allowed
+    │   ├── UnsupportedMediaError         415  a Content-Type the endpoint does not take
+    │   ├── UnsupportedImageError         415  not an image format we read
+    │   ├── UndecodableImageError         422  an image by its header, but damaged
+    │   └── ParameterError                422  a parameter is out of range or unknown
+    ├── BusyError                         429  the queue is full; carries Retry-After
+    ├── ClientGoneError                   499  the client left; nobody reads this answer
+    ├── InferenceError                    500  the model failed on this input
+    ├── NotReadyError                     503  the model is not loaded or the service is stopping
+    ├── LateError                         504  the deadline passed
+    └── ModelError                        (start-up) a model folder cannot be served
+        ├── ManifestError                 manifest.json breaks the contract
+        ├── GraphError                    a graph does not match its manifest, or cannot run
+        └── DeviceError                   the requested device is not there
+
+Answers are problem details as in RFC 9457, media type ``application/problem+json``.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """A problem detail (RFC 9457)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Field(description="Identifies the kind of problem; stable across releases.")
+    title: str = Field(description="The kind of problem in a few words.")
+    status: int = Field(description="The HTTP status code.")
+    detail: str = Field(description="What went wrong this time, and what to do about it.")
+
+
+class SightlineError(Exception):
+    """Root of the tree. ``str(error)`` is the detail shown to the client."""
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Internal error"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """HTTP headers that belong to the answer."""
+        return {}
+
+    def problem(self) -> Problem:
+        """The problem detail that describes this error to a client."""
+        return problem(self.status, str(self), kind=self.kind, title=self.title)
+
+
+class RequestError(SightlineError):
+    """The request is malformed."""
+
+    status = 400
+    kind = "bad-request"
+    title = "Malformed request"
+
+
+class NotFoundError(RequestError):
+    """No such model."""
+
+    status = 404
+    kind = "not-found"
+    title = "Not found"
+
+
+class BodyTimeoutError(RequestError):
+    """The body did not arrive in time."""
+
+    status = 408
+    kind = "body-timeout"
+    title = "Request body timed out"
+
+
+class TooLargeError(RequestError):
+    """More bytes, pixels, frames or files than the limits allow."""
+
+    status = 413
+    kind = "too-large"
+    title = "Too large"
+
+
+class UnsupportedMediaError(RequestError):
+    """A Content-Type the endpoint does not take."""
+
+    status = 415
+    kind = "unsupported-media-type"
+    title = "Unsupported media type"
+
+
+class UnsupportedImageError(RequestError):
+    """Not an image format we read."""
+
+    status = 415
+    kind = "unsupported-image"
+    title = "Unsupported image"
+
+
+class UndecodableImageError(RequestError):
+    """An image by its header, but damaged or of a pixel type we do not read."""
+
+    status = 422
+    kind = "undecodable-image"
+    title = "Undecodable image"
+
+
+class ParameterError(RequestError):
+    """A parameter is unknown, of the wrong type or out of range."""
+
+    status = 422
+    kind = "bad-parameter"
+    title = "Bad parameter"
+
+
+class BusyError(SightlineError):
+    """The queue is full."""
+
+    status = 429
+    kind = "busy"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``Retry-After`` in whole seconds."""
+        return {"Retry-After": str(self.retry_after_s)}
+
+
+class ClientGoneError(SightlineError):
+    """The client closed the connection; nobody reads this answer."""
+
+    status = 499
+    kind = "client-gone"
+    title = "Client closed the connection"
+
+
+class InferenceError(SightlineError):
+    """The model failed on this input."""
+
+    kind = "inference-failed"
+    title = "Inference failed"
+
+
+class NotReadyError(SightlineError):
+    """The model is not loaded, or the service is stopping."""
+
+    status = 503
+    kind = "not-ready"
+    title = "Not ready"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``Retry-After`` in whole seconds."""
+        return {"Retry-After": "1"}
+
+
+class LateError(SightlineError):
+    """The request's deadline passed before an answer was there."""
+
+    status = 504
+    kind = "late"
+    title = "Deadline passed"
+
+
+class ModelError(SightlineError):
+    """A model folder cannot be served."""
+
+    status = 503
+    kind = "model-unusable"
+    title = "Model cannot be served"
+
+
+class ManifestError(ModelError):
+    """``manifest.json`` breaks the contract."""
+
+
+class GraphError(ModelError):
+    """A graph does not match its manifest, or cannot run."""
+
+
+class DeviceError(ModelError):
+    """The requested device is not there."""
+
+
+def problem(
+    status: int, detail: str, *, kind: str | None = None, title: str | None = None
+) -> Problem:
+    """Build a problem detail; without ``kind`` the status alone says what happened."""
+    return Problem(
+        type=f"urn:sightline:problem:{kind}" if kind else "about:blank",
+        title=title or HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+    )

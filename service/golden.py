@@ -1,0 +1,97 @@
+"""Golden outputs: what a model gave when it was made, replayed where it is about to serve.
+
+``golden.npz`` holds, for a small fixed batch, ``<role>.input.<tensor>`` and, for every precision,
+``<role>.<precision>.<tensor>``. The deviation of a replay is held against ``parity.tolerance``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract import Precision, Variant
+from service.errors import GraphError
+from service.session import Arrays, Session
+
+Golden = Mapping[str, NDArray[Any]]
+
+
+def read_golden(path: Path) -> Golden:
+    """Load every array of a golden file.
+
+    Raises:
+        GraphError: the file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # numpy and zipfile raise many kinds
+        raise GraphError(f"{path}: cannot be read ({error})") from error
+
+
+def items(golden: Golden, role: str, kind: str) -> list[Arrays]:
+    """The arrays of one role, taken apart into batch items.
+
+    Args:
+        golden: the arrays of a golden file.
+        role: the graph's role.
+        kind: ``"input"``, or a precision for its outputs.
+
+    Raises:
+        GraphError: there are none, or their batch sizes differ.
+    """
+    prefix = f"{role}.{kind}."
+    arrays = {name.removeprefix(prefix): a for name, a in golden.items() if name.startswith(prefix)}
+    counts = {len(array) for array in arrays.values() if array.ndim}
+    if len(counts) != 1:
+        raise GraphError(f"golden: no arrays {prefix}*, or of differing batch sizes")
+    return [{name: a[row] for name, a in arrays.items()} for row in range(counts.pop())]
+
+
+def replay(
+    session: Session, variant: Variant, role: str, precision: Precision, golden: Golden
+) -> float:
+    """Run the golden inputs, in one batch and one by one, and compare.
+
+    Returns:
+        The largest deviation seen.
+
+    Raises:
+        GraphError: it exceeds the variant's tolerance, or an output is missing.
+    """
+    inputs, expected = items(golden, role, "input"), items(golden, role, precision)
+    runs = [session.run(inputs), *([*session.run([one], lone=True)] for one in inputs)]
+    actual = [*runs[0], *(answer for run in runs[1:] for answer in run)]
+    worst = 0.0
+    for seen, wanted in zip(actual, [*expected, *expected], strict=True):
+        if seen.keys() != wanted.keys():
+            raise GraphError(f"graphs.{role}.{precision}: golden outputs are {sorted(wanted)}")
+        worst = max(worst, *(deviation(seen[name], wanted[name]) for name in wanted))
+    if worst > variant.parity.tolerance:
+        raise GraphError(
+            f"graphs.{role}.{precision}: golden outputs differ by {worst:.3g}, "
+            f"more than parity.tolerance {variant.parity.tolerance:.3g}"
+        )
+    return worst
+
+
+def deviation(actual: NDArray[Any], expected: NDArray[Any]) -> float:
+    """How far two arrays stand apart.
+
+    Returns:
+        For floating-point arrays the largest absolute difference, for others the share of
+        elements that differ; infinite for different shapes or a NaN on one side only.
+    """
+    if actual.shape != expected.shape:
+        return float("inf")
+    if not actual.size:
+        return 0.0
+    if not np.issubdtype(expected.dtype, np.floating):
+        return float(np.mean(actual != expected))
+    same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):  # infinity minus itself, which 'same' has covered
+        difference = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
+    gap = np.where(same, 0.0, difference)
+    return float("inf") if np.isnan(gap).any() else float(gap.max())

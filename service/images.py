@@ -1,0 +1,269 @@
+"""Bytes to an upright RGB picture: the only place where an encoded image is opened.
+
+What becomes of each kind of pixel:
+
+- grey, 1-bit and palette pictures become RGB;
+- 16-bit grey keeps its high byte (65535 becomes 255);
+- alpha, a transparent colour or a transparent palette entry is laid over white;
+- CMYK (Adobe's inversion undone) and YCbCr take Pillow's plain formulas, without ICC profiles;
+- 32-bit integer, floating-point and Lab pictures have no agreed range here and are refused;
+- of several frames the first is read;
+- the EXIF orientation is applied, so width and height are those a person sees.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from service.errors import TooLargeError, UndecodableImageError, UnsupportedImageError
+
+# The service applies its own, stricter limit to the header before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+# Pillow imports its readers at the first file otherwise, which costs the first request 50 ms.
+_READERS = (
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+_KIND_OF_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+)
+FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a picture may ask of us; every limit is checked before a pixel is decoded.
+
+    Attributes:
+        max_pixels: width times height.
+        max_frames: frames of an animation or pages of a TIFF.
+        max_aspect: the longer side over the shorter.
+    """
+
+    max_pixels: int = 50_000_000
+    max_frames: int = 1000
+    max_aspect: float = 50.0
+
+    def check(self, width: int, height: int) -> None:
+        """Raise TooLargeError (UndecodableImageError for an empty picture) past a limit."""
+        if width < 1 or height < 1:
+            raise UndecodableImageError(f"the picture has no pixels ({width}x{height})")
+        if width * height > self.max_pixels:
+            raise TooLargeError(
+                f"the picture is {width}x{height}, {width * height:,} pixels; "
+                f"at most {self.max_pixels:,} are accepted"
+            )
+        if max(width, height) > self.max_aspect * min(width, height):
+            raise TooLargeError(
+                f"the picture is {width}x{height}; one side may be at most "
+                f"{self.max_aspect:g} times the other"
+            )
+
+    def check_frames(self, frames_exceed: bool) -> None:
+        """Raise TooLargeError when the picture has more frames than allowed."""
+        if frames_exceed:
+            raise TooLargeError(
+                f"the picture has more than {self.max_frames} frames; send one frame"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An upright RGB picture.
+
+    Attributes:
+        pixels: mode RGB; may be smaller than the original when less was asked for.
+        width: of the upright original, in pixels.
+        height: of the upright original, in pixels.
+    """
+
+    pixels: Image.Image
+    width: int
+    height: int
+
+
+def decode(
+    data: bytes | memoryview, limits: Limits, needed: Callable[[Size], Size] | None = None
+) -> Picture:
+    """Decode an encoded image.
+
+    Args:
+        data: the bytes of a JPEG, PNG, WebP, GIF, BMP or TIFF file.
+        limits: checked against the header, before decoding.
+        needed: given the stored size, the smallest size that still serves; a JPEG is then
+            decoded at 1/2, 1/4 or 1/8 scale where that is no smaller. ``None``: all pixels.
+
+    Raises:
+        UnsupportedImageError: the bytes are not one of the formats.
+        TooLargeError: a limit is passed.
+        UndecodableImageError: the header or the pixels are damaged, or of a kind we do not read.
+    """
+    kind = sniff(data)
+    if kind == "WEBP":
+        limits.check(*_webp_canvas(data))  # opening an animation allocates its whole canvas
+    try:
+        image = Image.open(io.BytesIO(data), formats=[kind])
+        limits.check(*image.size)
+        limits.check_frames(_has_more_frames(image, data, limits.max_frames))
+        stored = image.size
+        if kind == "JPEG" and needed is not None:
+            image.draft(None, needed(stored))
+        image.load()
+        reduced = image.size != stored
+        orientation = _orientation(image)
+        pixels = _to_rgb(image)
+        if orientation in _UPRIGHT:
+            pixels = pixels.transpose(_UPRIGHT[orientation])
+    except (TooLargeError, UndecodableImageError):
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them raise
+        raise UndecodableImageError(
+            f"the {kind} file is damaged or incomplete ({_reason(error)})"
+        ) from error
+    if not reduced:
+        return Picture(pixels, *pixels.size)
+    width, height = stored[::-1] if orientation in _SIDEWAYS else stored
+    return Picture(pixels, width, height)
+
+
+def sniff(data: bytes | memoryview) -> str:
+    """The Pillow name of the format the first bytes announce.
+
+    Raises:
+        UnsupportedImageError: none of those we read.
+    """
+    head = bytes(data[:16])
+    for magic, kind in _KIND_OF_MAGIC:
+        if head.startswith(magic):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    raise UnsupportedImageError(
+        "the bytes are empty"
+        if not head
+        else f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+    )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16"):
+        high_byte = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return Image.fromarray(high_byte).convert("RGB")
+    if image.mode in ("I", "F", "LAB"):
+        raise UndecodableImageError(
+            f"pixels of kind {image.mode!r} (32-bit, floating-point or Lab) are not read; "
+            "save the picture with 8 or 16 bits a channel"
+        )
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGB", layer.size, (255, 255, 255))
+        white.paste(layer, mask=layer.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF says nothing about the pixels
+        return 1
+
+
+def _has_more_frames(image: Image.Image, data: bytes | memoryview, limit: int) -> bool:
+    """Whether a file holds more than ``limit`` frames, without decoding any of them."""
+    if image.format == "GIF":
+        return _gif_frames_exceed(data, limit)
+    if image.format == "TIFF":
+        try:
+            image.seek(limit)
+        except EOFError:
+            return False
+        finally:
+            image.seek(0)
+        return True
+    return int(getattr(image, "n_frames", 1)) > limit
+
+
+def _gif_frames_exceed(data: bytes | memoryview, limit: int) -> bool:
+    """Walk a GIF's blocks (GIF89a, section 15 on), stopping past ``limit`` image descriptors."""
+
+    def skip_sub_blocks(at: int) -> int:
+        while at < len(data) and data[at]:
+            at += data[at] + 1
+        return at + 1
+
+    def table_bytes(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    at, frames = 13 + table_bytes(data[10]), 0
+    while at + 1 < len(data):
+        if data[at] == 0x2C and at + 9 < len(data):
+            frames += 1
+            at = skip_sub_blocks(at + 11 + table_bytes(data[at + 9]))
+        elif data[at] == 0x21:
+            at = skip_sub_blocks(at + 2)
+        else:
+            break
+        if frames > limit:
+            return True
+    return False
+
+
+def _webp_canvas(data: bytes | memoryview) -> Size:
+    """The canvas size of an extended WebP file, (1, 1) for a simple one, which Pillow checks."""
+    if bytes(data[12:16]) != b"VP8X" or len(data) < 30:
+        return 1, 1
+    width = int.from_bytes(data[24:27], "little") + 1
+    height = int.from_bytes(data[27:30], "little") + 1
+    return width, height
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (struct.error, KeyError, IndexError, TypeError)):
+        return "its header is inconsistent"
+    return str(error).split("<_io")[0].strip().rstrip(".") or type(error).__name__

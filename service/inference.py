@@ -1,0 +1,198 @@
+"""A picture's way through the service: decode, prepare, queue, run, finish."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from fastapi import Request
+
+from service.errors import (
+    BusyError,
+    ClientGoneError,
+    InferenceError,
+    LateError,
+    Problem,
+    SightlineError,
+)
+from service.images import Size, decode
+from service.loading import Model
+from service.registry import Registry
+from service.resize import needed_size
+from service.settings import Settings
+from service.task import Answered, ImageSeen, Inferred, ModelUsed, Params, Prepared, Timing
+from service.uploads import read_images
+
+Value = TypeVar("Value")
+
+
+class Inference:
+    """Answers requests with the models of a registry; decodes and finishes in its own threads."""
+
+    def __init__(self, settings: Settings, registry: Registry, cpus: int) -> None:
+        """Start a thread a CPU for decoding, resizing and finishing."""
+        self._settings, self._registry = settings, registry
+        self._threads = ThreadPoolExecutor(cpus, "pictures")
+
+    async def answer(
+        self, request: Request, task: str, params: Params
+    ) -> Answered | list[Answered | Problem]:
+        """Answer the one or several pictures of a request with a task's model.
+
+        A single picture gives its answer or raises; several give a list in order, each with its
+        own answer or problem.
+
+        Raises:
+            SightlineError: of any kind, see service.errors.
+        """
+        model = self._registry.get(task, params.model)
+        settings = self._settings
+        try:
+            model.admission.check()  # a full service says so before it reads a body
+            images = await read_images(
+                request,
+                max_bytes=settings.max_body_bytes,
+                max_files=settings.max_files,
+                timeout_s=settings.body_timeout_s,
+            )
+            deadline = time.monotonic() + settings.timeout_s
+            with model.admission.admit(len(images)):
+                async with UntilGone(request):
+                    if len(images) == 1:
+                        return await self.infer(model, images[0], params, deadline)
+                    return await self._each(model, images, params, deadline)
+        except BusyError:
+            model.meter.rejected.inc()
+            raise
+        except ClientGoneError:
+            model.meter.cancelled.inc()
+            raise
+
+    async def infer(self, model: Model, image: bytes, params: Params, deadline: float) -> Answered:
+        """Answer one picture.
+
+        Args:
+            model: to run.
+            image: an encoded picture.
+            params: the task's parameters.
+            deadline: on the clock of ``time.monotonic``.
+        """
+        try:
+            return await self._infer(model, image, params, deadline)
+        except LateError:
+            model.meter.late.inc()
+            raise
+        except SightlineError:
+            model.meter.failed.inc()
+            raise
+
+    async def close(self) -> None:
+        """Stop the threads once they are idle."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _infer(self, model: Model, image: bytes, params: Params, deadline: float) -> Answered:
+        manifest = model.manifest
+        arrived = time.monotonic()
+        size, prepared, began, ended = await self._in_thread(
+            partial(self._prepare, model, image), deadline
+        )
+        answer = await model.batcher.submit(prepared.role, prepared.inputs, deadline=deadline)
+        timing = Timing(
+            decode=_ms(ended - began),
+            queue=_ms(began - arrived + answer.queue_s),
+            run=_ms(answer.run_s),
+            total=0.0,
+        )
+        common = {
+            "model": ModelUsed(
+                name=manifest.name, version=manifest.version, precision=model.precision
+            ),
+            "image": ImageSeen(width=size[0], height=size[1]),
+            "timing_ms": timing,
+        }
+        inferred = Inferred(manifest, answer.outputs, prepared.placement, common)
+        result = await self._in_thread(partial(model.task.finish, inferred, params), deadline)
+        timing.total = _ms(time.monotonic() - arrived)
+        model.meter.timing(timing)
+        return result
+
+    def _prepare(self, model: Model, image: bytes) -> tuple[Size, Prepared, float, float]:
+        began = time.monotonic()
+        geometry = model.manifest.input
+        picture = decode(image, self._settings.limits, partial(needed_size, geometry=geometry))
+        prepared = model.task.prepare(picture, model.manifest)
+        return (picture.width, picture.height), prepared, began, time.monotonic()
+
+    async def _each(
+        self, model: Model, images: Sequence[bytes], params: Params, deadline: float
+    ) -> list[Answered | Problem]:
+        results = await asyncio.gather(
+            *(self.infer(model, image, params, deadline) for image in images),
+            return_exceptions=True,
+        )
+        return [_or_problem(result) for result in results]
+
+    async def _in_thread(self, call: Callable[[], Value], deadline: float) -> Value:
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except TimeoutError:
+            raise LateError("the request could not be answered within its deadline") from None
+
+
+class UntilGone:
+    """Runs a block until the client closes the connection, then cancels it.
+
+    Enter only once the body has been read: the next message can only be the disconnect.
+
+    Raises:
+        ClientGoneError: in place of the cancellation.
+    """
+
+    def __init__(self, request: Request) -> None:
+        """Watch the request's connection."""
+        self._request = request
+        self._gone = False
+
+    async def __aenter__(self) -> Self:
+        """Start watching."""
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine always runs in a task
+        self._task = task
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop watching; turn the cancellation we caused into ClientGoneError."""
+        self._watcher.cancel()
+        if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError):
+            self._task.uncancel()
+            raise ClientGoneError("the client closed the connection") from None
+
+    async def _watch(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._task.cancel()
+
+
+def _or_problem(result: Any) -> Answered | Problem:
+    if isinstance(result, Answered):
+        return result
+    if isinstance(result, SightlineError):
+        return result.problem()
+    if isinstance(result, Exception):
+        return InferenceError("the picture could not be processed").problem()
+    raise result
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 3)

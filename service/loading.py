@@ -1,0 +1,204 @@
+"""From a model's folder to a model that serves: check, open, replay, warm."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from service.admission import Admission
+from service.batching import Answer, Batcher
+from service.contract import FileRef, Manifest, Precision, read_manifest
+from service.device import Device
+from service.errors import GraphError, ManifestError
+from service.golden import Golden, read_golden, replay
+from service.session import Arrays, open_session
+from service.settings import Settings
+from service.task import Task
+from service.telemetry import Meter, Telemetry
+from service.variant import Sessions, choose
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that serves.
+
+    Attributes:
+        manifest: what its folder promises.
+        task: the module that prepares and finishes for it.
+        precision: of the variant that was chosen.
+        device: it runs on.
+        batcher: its queue and run slots.
+        admission: counts its items in flight.
+        meter: its metrics.
+        sessions: the open graphs by role, for measurements; requests go through the batcher.
+        deviation: of the replayed golden outputs.
+        load_s: seconds it took to load.
+    """
+
+    manifest: Manifest
+    task: Task
+    precision: Precision
+    device: Device
+    batcher: Batcher
+    admission: Admission
+    meter: Meter
+    sessions: Sessions
+    deviation: float
+    load_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Loads models; holds what all of them share."""
+
+    settings: Settings
+    device: Device
+    tasks: Mapping[str, Task]
+    telemetry: Telemetry
+    in_service: Admission
+
+    def load(self, folder: Path) -> Model:
+        """Load the model in ``folder`` and leave it warm.
+
+        Raises:
+            ManifestError: the manifest breaks the contract or does not suit its task.
+            GraphError: a file is missing or altered, a graph does not match its manifest, or
+                the golden outputs do not come back.
+        """
+        started = time.monotonic()
+        manifest, task = self._read(folder)
+        golden = read_golden(verified(folder, manifest.golden, "golden"))
+        precision, sessions = choose(
+            manifest,
+            golden,
+            partial(self.open, folder, manifest),
+            kind=self.device.kind,
+            wanted=self.settings.precision,
+            max_quality_loss=self.settings.max_quality_loss,
+        )
+        deviation = _replay_all(manifest, precision, sessions, golden)
+        model = self._serve(manifest, task, precision, sessions, deviation, started)
+        log.info(
+            "loaded %s version %s as %s on %s in %.2f s",
+            manifest.name,
+            manifest.version,
+            precision,
+            self.device.kind,
+            model.load_s,
+        )
+        return model
+
+    def check(self, folder: Path) -> Iterator[tuple[Precision, float, float]]:
+        """Replay the golden outputs of every variant.
+
+        Yields:
+            Precision, the deviation seen and the deviation tolerated, the largest of all roles.
+
+        Raises:
+            ModelError: as load does, at the first variant that fails.
+        """
+        manifest, _ = self._read(folder)
+        golden = read_golden(verified(folder, manifest.golden, "golden"))
+        for precision in manifest.precisions:
+            sessions = self.open(folder, manifest, precision)
+            deviation = _replay_all(manifest, precision, sessions, golden)
+            tolerances = (v[precision].parity.tolerance for v in manifest.graphs.values())
+            yield precision, deviation, max(tolerances)
+
+    def open(self, folder: Path, manifest: Manifest, precision: Precision) -> Sessions:
+        """Open every role's graph at one precision, hashes and signatures checked."""
+        sessions = {}
+        for role, variants in manifest.graphs.items():
+            field = f"{manifest.name}: graphs.{role}.{precision}"
+            path = verified(folder, variants[precision], field)
+            sessions[role] = open_session(
+                path, variants[precision], field, self.device, self.settings.gpu_memory_mib
+            )
+        return sessions
+
+    def _read(self, folder: Path) -> tuple[Manifest, Task]:
+        manifest = read_manifest(folder)
+        task = self.tasks.get(manifest.task)
+        if task is None:
+            raise ManifestError(
+                f"{folder.name}: task: {manifest.task!r} is none of {', '.join(self.tasks)}"
+            )
+        task.check(manifest)
+        return manifest, task
+
+    def _serve(
+        self,
+        manifest: Manifest,
+        task: Task,
+        precision: Precision,
+        sessions: Sessions,
+        deviation: float,
+        started: float,
+    ) -> Model:
+        on_cpu = self.device.kind == "cpu"
+        slots = self.settings.slots or (self.device.cpus if on_cpu else 2)
+        max_batch = self.settings.max_batch or (1 if on_cpu else 32)
+        capacity = self.settings.queue_size + slots * max_batch
+        admission = Admission(capacity, parent=self.in_service)
+        meter = self.telemetry.meter(manifest.task, manifest.name)
+
+        def run(role: str, batch: Sequence[Arrays], /, *, lone: bool) -> list[Arrays]:
+            return sessions[role].run(batch, lone=lone)
+
+        def on_batch(answers: Sequence[Answer]) -> None:
+            admission.observe(answers[0].run_s / (len(answers) * slots))
+            meter.batch(answers)
+
+        batcher = Batcher(
+            run,
+            name=manifest.name,
+            slots=slots,
+            max_batch=max_batch,
+            capacity=capacity,
+            is_lone=lambda: self.in_service.count <= 1,
+            on_batch=on_batch,
+        )
+        meter.watch(batcher, admission)
+        return Model(
+            manifest,
+            task,
+            precision,
+            self.device,
+            batcher,
+            admission,
+            meter,
+            sessions,
+            deviation,
+            load_s=time.monotonic() - started,
+        )
+
+
+def verified(folder: Path, ref: FileRef, field: str) -> Path:
+    """The path of a file, once its hash is the manifest's.
+
+    Raises:
+        GraphError: it cannot be read or is not the file that was meant.
+    """
+    path = folder / ref.file
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GraphError(f"{field}.file: {path} cannot be read ({error.strerror})") from error
+    if digest != ref.sha256:
+        raise GraphError(f"{field}.sha256: {path} has {digest}, the manifest {ref.sha256}")
+    return path
+
+
+def _replay_all(
+    manifest: Manifest, precision: Precision, sessions: Sessions, golden: Golden
+) -> float:
+    return max(
+        replay(session, manifest.graphs[role][precision], role, precision, golden)
+        for role, session in sessions.items()
+    )

@@ -1,0 +1,89 @@
+"""Every setting of the service: a field here is ``SIGHTLINE_<NAME>`` and ``--<name>``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.contract import Precision
+from service.device import Requested
+from service.images import Limits
+
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Read from ``SIGHTLINE_*`` environment variables; flags of the same name win over them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIGHTLINE_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    models: Path = Field(Path("models"), description="Folder of model folders.")
+    default_models: dict[str, str] = Field(
+        {}, description='Model a task uses when none is named, as JSON: {"classify": "pets"}.'
+    )
+    device: Requested = Field(
+        "auto", description="auto, cpu or cuda; cuda refuses to start without a working GPU."
+    )
+    precision: Literal["auto"] | Precision = Field(
+        "auto",
+        description="auto (the fastest measured here whose quality holds), fp32, fp16 or int8.",
+    )
+    max_quality_loss: float = Field(
+        0.01, ge=0, lt=1, description="Share of any fp32 metric that auto precision may give up."
+    )
+    cpus: Positive | None = Field(
+        None, description="CPUs to use; default: what affinity and cgroup quota allow."
+    )
+    slots: Positive | None = Field(
+        None, description="Runs at a time and model; default: one a CPU, 2 on a GPU."
+    )
+    max_batch: Positive | None = Field(
+        None, description="Most items in one run; default: 1 on a CPU, 32 on a GPU."
+    )
+    queue_size: Positive = Field(
+        64, description="Items a model lets in beyond those running; past it, 429."
+    )
+    timeout_s: Seconds = Field(30.0, description="Deadline of a request in seconds; past it, 504.")
+    body_timeout_s: Seconds = Field(
+        20.0, description="Seconds a request body may take to arrive; past it, 408."
+    )
+    shutdown_grace_s: Seconds = Field(
+        30.0, description="Seconds requests in flight are given to finish at shutdown."
+    )
+    max_connections: Positive = Field(
+        1000, description="Open connections; past it, 503 before anything is read."
+    )
+    max_body_mib: float = Field(32.0, gt=0, description="Largest body in MiB; past it, 413.")
+    max_files: Positive = Field(16, description="Most images in one request; past it, 413.")
+    max_pixels: Positive = Field(
+        50_000_000, description="Largest width x height of an image; past it, 413."
+    )
+    max_frames: Positive = Field(1000, description="Most frames or pages; past it, 413.")
+    max_aspect: float = Field(
+        50.0, ge=1, description="Largest ratio of an image's sides; past it, 413."
+    )
+    cpu_arena_mib: Positive = Field(
+        2048, description="Most memory all CPU runs together may hold, in MiB."
+    )
+    gpu_memory_mib: Positive | None = Field(
+        None, description="Bound of each GPU session's arena, in MiB; default: none."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits a picture is held against."""
+        return Limits(self.max_pixels, self.max_frames, self.max_aspect)
+
+    @property
+    def max_body_bytes(self) -> int:
+        """``max_body_mib`` in bytes."""
+        return int(self.max_body_mib * (1 << 20))

@@ -1,0 +1,36 @@
+"""What the routes reach: everything that lives as long as the application."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.device import Device
+from service.inference import Inference
+from service.registry import Registry
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One application's parts."""
+
+    settings: Settings
+    device: Device
+    telemetry: Telemetry
+    registry: Registry
+    inference: Inference
+
+    @property
+    def device_header(self) -> str:
+        """The value of the ``Sightline-Device`` response header."""
+        return self.device.kind if self.device.degraded is None else f"{self.device.kind}; degraded"
+
+
+async def _state(request: Request) -> State:
+    state: State = request.app.state.sightline
+    return state
+
+
+StateOf = Annotated[State, Depends(_state)]

@@ -1,0 +1,110 @@
+"""What a task supplies to the kernel, and what every answer has in common."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.contract import Manifest, Precision
+from service.images import Picture
+from service.resize import Placement
+from service.session import Arrays
+
+
+class Params(BaseModel):
+    """Base of a task's query parameters; unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(
+        None, description="Name of the model; the task's default when left out.", max_length=64
+    )
+
+
+class ModelUsed(BaseModel):
+    """Which model gave the answer."""
+
+    name: str
+    version: str
+    precision: Precision
+
+
+class ImageSeen(BaseModel):
+    """The picture as it was understood: its size once upright."""
+
+    width: int = Field(description="In pixels, EXIF orientation applied.")
+    height: int = Field(description="In pixels, EXIF orientation applied.")
+
+
+class Timing(BaseModel):
+    """Where the time went, in milliseconds."""
+
+    decode: float = Field(description="Decoding and resizing.")
+    queue: float = Field(description="Waiting for a run slot.")
+    run: float = Field(description="The model's run, shared with the rest of its batch.")
+    total: float = Field(description="From the whole body being there to the answer.")
+
+
+class Answered(BaseModel):
+    """What every task's answer to one picture holds."""
+
+    model: ModelUsed
+    image: ImageSeen
+    timing_ms: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture made ready for a graph.
+
+    Attributes:
+        inputs: input name to array, without the batch dimension.
+        placement: where the original picture lies in the input.
+        role: which of the model's graphs takes it.
+    """
+
+    inputs: Arrays
+    placement: Placement
+    role: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a run gave for one picture, with all that an answer needs besides.
+
+    Attributes:
+        outputs: output name to array, without the batch dimension.
+        common: the fields of Answered.
+    """
+
+    manifest: Manifest
+    outputs: Arrays
+    placement: Placement
+    common: Mapping[str, Any] = field(repr=False)
+
+
+class Task(Protocol):
+    """A module of ``service.tasks``; the kernel knows tasks by this shape only."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802 - a constant of the module
+        """The task's name, as in ``manifest.task`` and the endpoint's path."""
+        ...
+
+    @property
+    def Params(self) -> type[Params]:  # noqa: N802 - a class of the module
+        """The task's query parameters."""
+        ...
+
+    def check(self, manifest: Manifest) -> None:
+        """Raise ManifestError, naming the field, if the manifest cannot serve this task."""
+        ...
+
+    def prepare(self, picture: Picture, manifest: Manifest) -> Prepared:
+        """Make a picture ready for the graph."""
+        ...
+
+    def finish(self, inferred: Inferred, params: Any) -> Answered:
+        """Turn a graph's outputs into the answer."""
+        ...

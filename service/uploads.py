@@ -1,0 +1,191 @@
+"""Pictures out of a request: multipart, a raw image body, or base64 in JSON, under limits."""
+
+import asyncio
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+
+from service.errors import (
+    BodyTimeoutError,
+    ClientGoneError,
+    RequestError,
+    TooLargeError,
+    UnsupportedMediaError,
+)
+
+FIELD = "file"
+_HOW = (
+    "send multipart/form-data with a picture in the field 'file', a raw body with Content-Type "
+    'image/*, or application/json {"image": "<base64>"}'
+)
+
+
+@dataclass(slots=True)
+class Part:
+    """One part of a multipart body.
+
+    Attributes:
+        name: of the form field.
+        filename: as sent, if it was.
+        data: the part's bytes.
+    """
+
+    name: str = ""
+    filename: str | None = None
+    data: bytes = b""
+
+
+async def read_images(
+    request: Request, *, max_bytes: int, max_files: int, timeout_s: float
+) -> list[bytes]:
+    """Read the encoded pictures of a request, in order; at least one.
+
+    Raises:
+        RequestError: the body is malformed, empty or holds something else.
+        BodyTimeoutError: it did not arrive within ``timeout_s`` seconds.
+        TooLargeError: more than ``max_bytes`` or ``max_files``.
+        UnsupportedMediaError: none of the three forms.
+        ClientGoneError: the client left before the body was complete.
+    """
+    header = request.headers.get("content-type", "")
+    raw_type, options = parse_options_header(header)
+    media_type = raw_type.decode("latin-1").lower()
+    if media_type not in ("multipart/form-data", "application/json") and not _is_raw(media_type):
+        raise UnsupportedMediaError(f"Content-Type is {media_type or 'missing'}; {_HOW}")
+    body = await read_body(request, max_bytes=max_bytes, timeout_s=timeout_s)
+    if not body:
+        raise RequestError(f"the body is empty; {_HOW}")
+    if media_type == "multipart/form-data":
+        images = _images_of_form(body, options.get(b"boundary", b""), max_files)
+    elif media_type == "application/json":
+        images = [_image_of_json(body)]
+    else:
+        images = [body]
+    if not all(images):
+        raise RequestError("a picture is empty (0 bytes)")
+    return images
+
+
+async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
+    """Read a whole body, refusing one that announces or sends more than ``max_bytes``."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    received = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.stream():
+                received += len(chunk)
+                if received > max_bytes:
+                    raise _too_large(max_bytes)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} s") from None
+    except ClientDisconnect:
+        raise ClientGoneError("the client left before the body was complete") from None
+    return b"".join(chunks)
+
+
+def parse_form(body: bytes, boundary: bytes, max_parts: int) -> list[Part]:
+    """Take a multipart body (RFC 7578) apart.
+
+    Raises:
+        RequestError: it is malformed.
+        TooLargeError: it has more than ``max_parts`` parts.
+    """
+    parts: list[Part] = []
+    pieces: list[bytes] = []
+    field, value = bytearray(), bytearray()
+
+    def begin() -> None:
+        if len(parts) == max_parts:
+            raise TooLargeError(f"the form has more than {max_parts} parts")
+        parts.append(Part())
+        pieces.clear()
+
+    def end_header() -> None:
+        if bytes(field).lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(value))
+            parts[-1].name = options.get(b"name", b"").decode("utf-8", "replace")
+            if b"filename" in options:
+                parts[-1].filename = options[b"filename"].decode("utf-8", "replace")
+        field.clear()
+        value.clear()
+
+    def end() -> None:
+        parts[-1].data = b"".join(pieces)
+
+    complete: list[bool] = []
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": begin,
+                "on_header_field": lambda data, start, stop: field.extend(data[start:stop]),
+                "on_header_value": lambda data, start, stop: value.extend(data[start:stop]),
+                "on_header_end": end_header,
+                "on_part_data": lambda data, start, stop: pieces.append(data[start:stop]),
+                "on_part_end": end,
+                "on_end": lambda: complete.append(True),
+            },
+        )
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise RequestError(f"the multipart body is malformed ({error})") from error
+    if not complete:
+        raise RequestError("the multipart body ends before its closing boundary")
+    return parts
+
+
+def _is_raw(media_type: str) -> bool:
+    return media_type.startswith("image/") or media_type == "application/octet-stream"
+
+
+def _too_large(max_bytes: int) -> TooLargeError:
+    return TooLargeError(f"the body is larger than {max_bytes / (1 << 20):g} MiB")
+
+
+def _images_of_form(body: bytes, boundary: bytes, max_files: int) -> list[bytes]:
+    if not boundary:
+        raise RequestError("Content-Type multipart/form-data has no boundary")
+    parts = parse_form(body, boundary, max_files)
+    strangers = sorted({part.name for part in parts} - {FIELD})
+    if strangers:
+        raise RequestError(
+            f"unknown form field {strangers[0]!r}: pictures go in {FIELD!r}, "
+            "parameters in the query string (?name=value)"
+        )
+    if not parts:
+        raise RequestError(f"the form has no field {FIELD!r}")
+    return [part.data for part in parts]
+
+
+def _image_of_json(body: bytes) -> bytes:
+    try:
+        document: Any = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON ({error})") from error
+    if not isinstance(document, dict) or not isinstance(document.get("image"), str):
+        raise RequestError('the JSON body must be {"image": "<base64>"}')
+    strangers = sorted(document.keys() - {"image"})
+    if strangers:
+        raise RequestError(
+            f"unknown JSON field {strangers[0]!r}: the picture goes in 'image', "
+            "parameters in the query string (?name=value)"
+        )
+    text: str = document["image"]
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"'image' is not base64 ({error})") from error
