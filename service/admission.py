@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.errors import BusyError
+from service.errors import BusyError, TooLargeError
 
 
 class Admission:
     """A bounded count of items in flight, from a read body to a finished answer.
 
-    Used from the event loop only, so it needs no lock. ``parent`` counts the same items for the
-    whole service and so tells whether a request is alone in it.
+    Items are counted on the event loop only, so it needs no lock. ``parent`` counts the same
+    items for the whole service and so tells whether a request is alone in it.
     """
 
     def __init__(self, capacity: int | None = None, parent: "Admission | None" = None) -> None:
@@ -21,20 +21,21 @@ class Admission:
         self.seconds_per_item = 0.0
 
     def check(self, items: int = 1) -> None:
-        """Raise BusyError unless ``items`` more would fit."""
-        if self.capacity is not None and self.count + items > self.capacity:
-            if items > self.capacity:
-                detail = f"{items} images at once is more than the {self.capacity} that fit"
-            else:
-                detail = f"{self.count} items are in work and no more fit; try again later"
-            raise BusyError(detail, self.retry_after_s())
+        """Raise BusyError unless ``items`` more fit now, TooLargeError if they never will."""
+        if self.capacity is None or self.count + items <= self.capacity:
+            return
+        if items > self.capacity:
+            raise TooLargeError(f"{items} images at once is more than the {self.capacity} that fit")
+        detail = f"{self.count} items are in work and no more fit; try again later"
+        raise BusyError(detail, self.retry_after_s())
 
     @contextmanager
     def admit(self, items: int = 1) -> Iterator[None]:
         """Hold a place for ``items`` while the block runs.
 
         Raises:
-            BusyError: they do not fit.
+            BusyError: they do not fit now.
+            TooLargeError: they never will.
         """
         self.check(items)
         self._add(items)

@@ -10,10 +10,13 @@ from service.contract import Manifest, Precision
 from service.device import Kind
 from service.errors import PROBLEM_JSON, NotReadyError, Problem
 from service.loading import Model
-from service.state import State, StateOf
+from service.route import TaskRoute
+from service.state import State, StateOf, state_of
+from service.task import Params
 from service.tasks import classify
 
 router = APIRouter()
+tasks = APIRouter(route_class=TaskRoute, tags=["tasks"])
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -108,19 +111,18 @@ class ModelDetail(ModelSummary):
 _CLASSIFIED: TypeAdapter[Any] = TypeAdapter(classify.Result | list[classify.Result | Problem])
 
 
-@router.post(
+@tasks.post(
     "/classify",
-    tags=["tasks"],
     summary="Which of the model's labels a picture shows",
     response_model=classify.Result | list[classify.Result | Problem],
     responses=_IMAGE_PROBLEMS,
     openapi_extra=_IMAGE_BODY,
 )
 async def classify_images(
-    request: Request, state: StateOf, params: Annotated[classify.Params, Query()]
+    request: Request, params: Annotated[classify.Params, Query()]
 ) -> Response:
     """Classify one picture, or each of several in order."""
-    return _answer(state, _CLASSIFIED, await state.inference.answer(request, classify.NAME, params))
+    return await _answer(request, classify.NAME, params, _CLASSIFIED)
 
 
 @router.get("/models", tags=["models"], summary="The models on offer")
@@ -176,7 +178,11 @@ async def metrics(state: StateOf) -> Response:
     return Response(generate_latest(state.telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _answer(state: State, adapter: TypeAdapter[Any], result: object) -> Response:
+async def _answer(
+    request: Request, task: str, params: Params, adapter: TypeAdapter[Any]
+) -> Response:
+    state = state_of(request)
+    result = await state.inference.answer(request, task, params)
     return Response(
         adapter.dump_json(result),
         media_type="application/json",

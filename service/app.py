@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 import service
 from service.admission import Admission
-from service.api import router
+from service.api import router, tasks
 from service.device import resolve
 from service.errors import PROBLEM_JSON, ClientGoneError, ParameterError, Problem, SightlineError
 from service.errors import problem as build_problem
@@ -49,7 +49,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.sightline = State(settings, device, telemetry, registry, inference)
-    app.include_router(router)
+    for each in (tasks, router):
+        app.include_router(each)
     app.add_middleware(CountResponses, telemetry=telemetry)
     app.add_exception_handler(SightlineError, _on_sightline_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)

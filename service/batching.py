@@ -6,7 +6,6 @@ of the same bucket (role, shapes and dtypes), the bucket whose head waited longe
 """
 
 import asyncio
-import itertools
 import logging
 import threading
 import time
@@ -14,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
-from service.errors import BusyError, InferenceError, LateError, NotReadyError, SightlineError
+from service.errors import BusyError, InferenceError, NotReadyError, SightlineError
+from service.promise import Promise
 from service.session import Arrays
 
 log = logging.getLogger(__name__)
@@ -52,44 +51,27 @@ class Answer:
 
 
 @dataclass(slots=True, eq=False)
-class _Item:
+class Item:
+    """One thing in the queue.
+
+    Attributes:
+        bucket: what it must share with others of its batch.
+        role: which of the model's graphs takes it.
+        inputs: input name to array, without the batch dimension.
+        deadline: on the clock of ``time.monotonic``; past it the item is neither run
+            nor settled.
+        settle: called at most once, in a slot's thread, with the answer or the error.
+        withdrawn: nobody waits any more; set by Batcher.withdraw.
+        submitted: when it was queued.
+    """
+
+    bucket: Bucket
     role: str
     inputs: Arrays
     deadline: float
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Answer]
+    settle: Callable[[Answer | SightlineError], None]
+    withdrawn: bool = False
     submitted: float = field(default_factory=time.monotonic)
-
-    @property
-    def bucket(self) -> Bucket:
-        shapes = ((name, a.shape, a.dtype.str) for name, a in self.inputs.items())
-        return (self.role, *itertools.chain.from_iterable(shapes))
-
-    def settle(self, result: Answer | Exception) -> None:
-        """Wake the waiting coroutine, if it still waits. Event loop only."""
-        if self.future.done():
-            return
-        if isinstance(result, Exception):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result(result)
-
-
-def _deliver(items: Sequence[_Item], results: Sequence[Answer | Exception]) -> None:
-    """Hand results to their coroutines from a slot's thread, waking each event loop once."""
-    settled: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
-    for item, result in zip(items, results, strict=True):
-        settled.setdefault(item.loop, []).append(partial(item.settle, result))
-    for loop, calls in settled.items():
-        try:
-            loop.call_soon_threadsafe(_call_all, calls)
-        except RuntimeError:
-            log.debug("the event loop closed before an answer could be delivered")
-
-
-def _call_all(calls: Sequence[Callable[[], None]]) -> None:
-    for call in calls:
-        call()
 
 
 class Batcher:
@@ -120,7 +102,7 @@ class Batcher:
         self.name, self.slots, self.max_batch, self.capacity = name, slots, max_batch, capacity
         self._run, self._is_lone, self._on_batch = run, is_lone, on_batch
         self._changed = threading.Condition()
-        self._waiting: dict[Bucket, deque[_Item]] = {}
+        self._waiting: dict[Bucket, deque[Item]] = {}
         self._queued = 0
         self._closed = False
         self._threads = [
@@ -135,8 +117,45 @@ class Batcher:
         """Items waiting for a slot."""
         return self._queued
 
+    def enqueue(
+        self,
+        role: str,
+        inputs: Arrays,
+        *,
+        deadline: float,
+        settle: Callable[[Answer | SightlineError], None],
+    ) -> Item:
+        """Queue one item, from any thread; see Item for the arguments.
+
+        Raises:
+            BusyError: the queue is full.
+            NotReadyError: the model is being unloaded.
+        """
+        shapes = ((name, array.shape, array.dtype.str) for name, array in inputs.items())
+        item = Item((role, *shapes), role, inputs, deadline, settle)
+        with self._changed:
+            if self._closed:
+                raise NotReadyError(f"model {self.name!r} is being unloaded")
+            if self._queued >= self.capacity:
+                raise BusyError(f"the queue of model {self.name!r} is full")
+            self._waiting.setdefault(item.bucket, deque()).append(item)
+            self._queued += 1
+            self._changed.notify()
+        return item
+
+    def withdraw(self, item: Item) -> None:
+        """Take an item out of the queue, if it is still there; it will not be settled."""
+        with self._changed:
+            item.withdrawn = True
+            bucket = self._waiting.get(item.bucket)
+            if bucket and item in bucket:
+                bucket.remove(item)
+                self._queued -= 1
+                if not bucket:
+                    del self._waiting[item.bucket]
+
     async def submit(self, role: str, inputs: Arrays, *, deadline: float) -> Answer:
-        """Queue one item and wait for its answer.
+        """Queue one item and wait for its answer; cancelling withdraws it.
 
         Args:
             role: which of the model's graphs.
@@ -149,18 +168,12 @@ class Batcher:
             LateError: the deadline passed; a run already under way is not waited for.
             InferenceError: the run failed on this item alone.
         """
-        loop = asyncio.get_running_loop()
-        item = _Item(role, inputs, deadline, loop, loop.create_future())
-        self._push(item)
+        promise: Promise[Answer] = Promise()
+        item = self.enqueue(role, inputs, deadline=deadline, settle=promise.settle)
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                return await item.future
-        except TimeoutError:
-            raise LateError("the request could not be answered within its deadline") from None
+            return await promise.wait(deadline)
         finally:
-            if not item.future.done() or item.future.cancelled():
-                item.future.cancel()
-                self._remove(item)
+            self.withdraw(item)
 
     async def close(self) -> None:
         """Refuse new items, finish those queued, stop the slots."""
@@ -175,26 +188,7 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def _push(self, item: _Item) -> None:
-        with self._changed:
-            if self._closed:
-                raise NotReadyError(f"model {self.name!r} is being unloaded")
-            if self._queued >= self.capacity:
-                raise BusyError(f"the queue of model {self.name!r} is full")
-            self._waiting.setdefault(item.bucket, deque()).append(item)
-            self._queued += 1
-            self._changed.notify()
-
-    def _remove(self, item: _Item) -> None:
-        with self._changed:
-            bucket = self._waiting.get(item.bucket)
-            if bucket and item in bucket:
-                bucket.remove(item)
-                self._queued -= 1
-                if not bucket:
-                    del self._waiting[item.bucket]
-
-    def _take(self) -> list[_Item]:
+    def _take(self) -> list[Item]:
         """Wait for work; an empty list means the batcher is closed and drained."""
         with self._changed:
             while True:
@@ -204,11 +198,11 @@ class Batcher:
                     self._changed.wait()
                 key = min(self._waiting, key=lambda bucket: self._waiting[bucket][0].submitted)
                 bucket = self._waiting[key]
-                batch: list[_Item] = []
+                batch: list[Item] = []
                 while bucket and len(batch) < self.max_batch:
                     item = bucket.popleft()
                     self._queued -= 1
-                    if item.deadline > time.monotonic() and not item.future.done():
+                    if item.deadline > time.monotonic():
                         batch.append(item)
                 if not bucket:
                     del self._waiting[key]
@@ -217,14 +211,10 @@ class Batcher:
 
     def _slot(self) -> None:
         while batch := self._take():
-            try:
-                self._process(batch)
-            except Exception as error:
-                log.exception("a slot of model %r failed outside the run", self.name)
-                _deliver(batch, [InferenceError(str(error))] * len(batch))
+            self._process(batch)
             del batch  # an idle slot must not keep the last pictures alive
 
-    def _process(self, batch: list[_Item]) -> None:
+    def _process(self, batch: list[Item]) -> None:
         """Run a batch; if it fails, halve it until only the items at fault fail."""
         started = time.monotonic()
         try:
@@ -233,22 +223,35 @@ class Batcher:
                 [item.inputs for item in batch],
                 lone=len(batch) == 1 and self._is_lone(),
             )
-        except Exception as error:
+            run_s = time.monotonic() - started
+            answers = [
+                Answer(output, started - item.submitted, run_s, len(batch))
+                for item, output in zip(batch, outputs, strict=True)
+            ]
+        except BaseException as error:  # an exit raised in a slot's thread must not end it either
             if len(batch) > 1:
                 log.warning("a batch of %d of model %r failed; halving", len(batch), self.name)
                 middle = len(batch) // 2
-                self._process(batch[:middle])
-                self._process(batch[middle:])
+                for half in (batch[:middle], batch[middle:]):
+                    now = time.monotonic()
+                    waited_for = [i for i in half if not i.withdrawn and i.deadline > now]
+                    if waited_for:
+                        self._process(waited_for)
                 return
             if not isinstance(error, SightlineError):
                 log.exception("a run of model %r failed", self.name)
                 error = InferenceError("the model could not process this input")
-            _deliver(batch, [error])
+            self._settle(batch[0], error)
             return
-        run_s = time.monotonic() - started
-        answers = [
-            Answer(output, started - item.submitted, run_s, len(batch))
-            for item, output in zip(batch, outputs, strict=True)
-        ]
-        _deliver(batch, answers)
-        self._on_batch(answers)
+        for item, answer in zip(batch, answers, strict=True):
+            self._settle(item, answer)
+        try:
+            self._on_batch(answers)
+        except Exception:
+            log.exception("observing a run of model %r failed", self.name)
+
+    def _settle(self, item: Item, result: Answer | SightlineError) -> None:
+        try:
+            item.settle(result)
+        except BaseException:  # neither the slot nor the rest of the batch may suffer
+            log.exception("an answer of model %r could not be delivered", self.name)

@@ -116,7 +116,7 @@ def list_models(settings: Settings) -> int:
 
 def check_models(settings: Settings, model: str | None = None) -> int:
     """Verify hashes, signatures and golden outputs of every variant on the chosen device."""
-    loader = _loader(settings)
+    loader = loader_of(settings)
     folders = [f for f in model_folders(settings.models) if model in (None, f.name)]
     if not folders:
         print(f"sightline: no model to check in {settings.models.resolve()}", file=sys.stderr)
@@ -137,14 +137,15 @@ def check_models(settings: Settings, model: str | None = None) -> int:
 
 def measure(settings: Settings, model: str, image: Path | None, seconds: float) -> int:
     """Measure what this machine can do with a model, without HTTP."""
-    loader = _loader(settings)
+    loader = loader_of(settings)
     loaded = loader.load(settings.models / model)
     picture = image.read_bytes() if image else bench.photograph(640, 480)
     print(bench.report(loaded, picture, settings.limits, seconds))
     return 0
 
 
-def _loader(settings: Settings) -> Loader:
+def loader_of(settings: Settings) -> Loader:
+    """A loader as the service would have, for work without HTTP."""
     configure(settings.cpu_arena_mib)
     device = resolve(settings.device, settings.cpus)
     return Loader(settings, device, TASKS, Telemetry(), in_service=Admission())

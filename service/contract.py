@@ -38,7 +38,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 def _inside_the_folder(path: str) -> str:
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in parts[0]:
+    if not parts or path.startswith("/") or ".." in parts or set(path) & {"\\", ":", "\0"}:
         raise ValueError(f"{path!r} must be a relative path inside the model's folder")
     return path
 
@@ -47,7 +47,7 @@ RelativePath = Annotated[str, AfterValidator(_inside_the_folder)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TensorSpec(_Frozen):

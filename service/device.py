@@ -78,7 +78,7 @@ def _cuda_failure() -> str | None:
             return "ONNX Runtime fell back to the CPU; is there a GPU with a matching driver?"
         session.run(None, {"x": np.ones(1, np.float32)})
     except Exception as error:  # the runtime's own exceptions share no base class
-        return str(error).splitlines()[0]
+        return str(error).partition("\n")[0] or type(error).__name__
     return None
 
 

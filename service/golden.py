@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import Precision, Variant
-from service.errors import GraphError
+from service.errors import GraphError, InferenceError
 from service.session import Arrays, Session
 
 Golden = Mapping[str, NDArray[Any]]
@@ -44,10 +44,11 @@ def items(golden: Golden, role: str, kind: str) -> list[Arrays]:
     """
     prefix = f"{role}.{kind}."
     arrays = {name.removeprefix(prefix): a for name, a in golden.items() if name.startswith(prefix)}
-    counts = {len(array) for array in arrays.values() if array.ndim}
-    if len(counts) != 1:
-        raise GraphError(f"golden: no arrays {prefix}*, or of differing batch sizes")
-    return [{name: a[row] for name, a in arrays.items()} for row in range(counts.pop())]
+    counts = {array.shape[:1] for array in arrays.values()}
+    if len(counts) != 1 or counts <= {(), (0,)}:
+        raise GraphError(f"golden: no arrays {prefix}*, empty ones, or of differing batch sizes")
+    (count,) = counts.pop()
+    return [{name: a[row] for name, a in arrays.items()} for row in range(count)]
 
 
 def replay(
@@ -59,11 +60,18 @@ def replay(
         The largest deviation seen.
 
     Raises:
-        GraphError: it exceeds the variant's tolerance, or an output is missing.
+        GraphError: it exceeds the variant's tolerance, an output is missing, or a run fails.
     """
     inputs, expected = items(golden, role, "input"), items(golden, role, precision)
-    runs = [session.run(inputs), *([*session.run([one], lone=True)] for one in inputs)]
-    actual = [*runs[0], *(answer for run in runs[1:] for answer in run)]
+    if len(inputs) != len(expected):
+        raise GraphError(
+            f"golden: {role}.input.* has {len(inputs)} items, "
+            f"{role}.{precision}.* {len(expected)}"
+        )
+    try:
+        actual = [*session.run(inputs), *(session.run([one], lone=True)[0] for one in inputs)]
+    except InferenceError as error:
+        raise GraphError(f"graphs.{role}.{precision}: fails on the golden inputs") from error
     worst = 0.0
     for seen, wanted in zip(actual, [*expected, *expected], strict=True):
         if seen.keys() != wanted.keys():

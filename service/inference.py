@@ -1,12 +1,11 @@
-"""A picture's way through the service: decode, prepare, queue, run, finish."""
+"""From a request to its answer: admission, the body, a job a picture, a client that may leave."""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from fastapi import Request
 
@@ -18,15 +17,12 @@ from service.errors import (
     Problem,
     SightlineError,
 )
-from service.images import Size, decode
+from service.job import Job
 from service.loading import Model
 from service.registry import Registry
-from service.resize import needed_size
 from service.settings import Settings
-from service.task import Answered, ImageSeen, Inferred, ModelUsed, Params, Prepared, Timing
+from service.task import Answered, Params
 from service.uploads import read_images
-
-Value = TypeVar("Value")
 
 
 class Inference:
@@ -80,51 +76,22 @@ class Inference:
             params: the task's parameters.
             deadline: on the clock of ``time.monotonic``.
         """
+        job = Job(model, image, params, deadline, self._settings.limits, self._threads)
+        self._threads.submit(job.prepare)
         try:
-            return await self._infer(model, image, params, deadline)
+            return await job.promise.wait(deadline)
         except LateError:
             model.meter.late.inc()
             raise
         except SightlineError:
             model.meter.failed.inc()
             raise
+        finally:
+            job.abandon()
 
     async def close(self) -> None:
         """Stop the threads once they are idle."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-
-    async def _infer(self, model: Model, image: bytes, params: Params, deadline: float) -> Answered:
-        manifest = model.manifest
-        arrived = time.monotonic()
-        size, prepared, began, ended = await self._in_thread(
-            partial(self._prepare, model, image), deadline
-        )
-        answer = await model.batcher.submit(prepared.role, prepared.inputs, deadline=deadline)
-        timing = Timing(
-            decode=_ms(ended - began),
-            queue=_ms(began - arrived + answer.queue_s),
-            run=_ms(answer.run_s),
-            total=0.0,
-        )
-        common = {
-            "model": ModelUsed(
-                name=manifest.name, version=manifest.version, precision=model.precision
-            ),
-            "image": ImageSeen(width=size[0], height=size[1]),
-            "timing_ms": timing,
-        }
-        inferred = Inferred(manifest, answer.outputs, prepared.placement, common)
-        result = await self._in_thread(partial(model.task.finish, inferred, params), deadline)
-        timing.total = _ms(time.monotonic() - arrived)
-        model.meter.timing(timing)
-        return result
-
-    def _prepare(self, model: Model, image: bytes) -> tuple[Size, Prepared, float, float]:
-        began = time.monotonic()
-        geometry = model.manifest.input
-        picture = decode(image, self._settings.limits, partial(needed_size, geometry=geometry))
-        prepared = model.task.prepare(picture, model.manifest)
-        return (picture.width, picture.height), prepared, began, time.monotonic()
 
     async def _each(
         self, model: Model, images: Sequence[bytes], params: Params, deadline: float
@@ -134,13 +101,6 @@ class Inference:
             return_exceptions=True,
         )
         return [_or_problem(result) for result in results]
-
-    async def _in_thread(self, call: Callable[[], Value], deadline: float) -> Value:
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-        except TimeoutError:
-            raise LateError("the request could not be answered within its deadline") from None
 
 
 class UntilGone:
@@ -192,7 +152,3 @@ def _or_problem(result: Any) -> Answered | Problem:
     if isinstance(result, Exception):
         return InferenceError("the picture could not be processed").problem()
     raise result
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1e3, 3)

@@ -73,15 +73,15 @@ class Loader:
         started = time.monotonic()
         manifest, task = self._read(folder)
         golden = read_golden(verified(folder, manifest.golden, "golden"))
-        precision, sessions = choose(
+        precision, sessions, deviation = choose(
             manifest,
             golden,
             partial(self.open, folder, manifest),
+            partial(_replay_all, manifest, golden),
             kind=self.device.kind,
             wanted=self.settings.precision,
             max_quality_loss=self.settings.max_quality_loss,
         )
-        deviation = _replay_all(manifest, precision, sessions, golden)
         model = self._serve(manifest, task, precision, sessions, deviation, started)
         log.info(
             "loaded %s version %s as %s on %s in %.2f s",
@@ -106,7 +106,7 @@ class Loader:
         golden = read_golden(verified(folder, manifest.golden, "golden"))
         for precision in manifest.precisions:
             sessions = self.open(folder, manifest, precision)
-            deviation = _replay_all(manifest, precision, sessions, golden)
+            deviation = _replay_all(manifest, golden, precision, sessions)
             tolerances = (v[precision].parity.tolerance for v in manifest.graphs.values())
             yield precision, deviation, max(tolerances)
 
@@ -142,7 +142,7 @@ class Loader:
     ) -> Model:
         on_cpu = self.device.kind == "cpu"
         slots = self.settings.slots or (self.device.cpus if on_cpu else 2)
-        max_batch = self.settings.max_batch or (1 if on_cpu else 32)
+        max_batch = self.settings.max_batch or (4 if on_cpu else 32)
         capacity = self.settings.queue_size + slots * max_batch
         admission = Admission(capacity, parent=self.in_service)
         meter = self.telemetry.meter(manifest.task, manifest.name)
@@ -196,7 +196,7 @@ def verified(folder: Path, ref: FileRef, field: str) -> Path:
 
 
 def _replay_all(
-    manifest: Manifest, precision: Precision, sessions: Sessions, golden: Golden
+    manifest: Manifest, golden: Golden, precision: Precision, sessions: Sessions
 ) -> float:
     return max(
         replay(session, manifest.graphs[role][precision], role, precision, golden)

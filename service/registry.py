@@ -38,6 +38,9 @@ class Registry:
             except ModelError as error:
                 log.error("refused model %s: %s", folder.name, error)
                 self.refused[folder.name] = str(error)
+            except Exception:
+                log.exception("refused model %s", folder.name)
+                self.refused[folder.name] = "an unexpected error; the log has the details"
         if not self._models:
             log.warning("no model is served from %s", root.resolve())
         self._choose_defaults()

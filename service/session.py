@@ -260,7 +260,8 @@ def _load(path: Path, options: ort.SessionOptions, providers: list[Any]) -> ort.
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # the runtime's own exceptions share no base class
-        raise GraphError(f"{path}: {str(error).splitlines()[0]}") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise GraphError(f"{path}: {reason}") from error
     session.disable_fallback()
     return session
 

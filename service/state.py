@@ -28,9 +28,14 @@ class State:
         return self.device.kind if self.device.degraded is None else f"{self.device.kind}; degraded"
 
 
-async def _state(request: Request) -> State:
+def state_of(request: Request) -> State:
+    """The parts of the application a request came to."""
     state: State = request.app.state.sightline
     return state
+
+
+async def _state(request: Request) -> State:
+    return state_of(request)
 
 
 StateOf = Annotated[State, Depends(_state)]

@@ -114,4 +114,3 @@ def configure_logging(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         force=True,
     )
-    logging.getLogger("python_multipart").setLevel(logging.WARNING)

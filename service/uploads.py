@@ -4,12 +4,11 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from service.errors import (
@@ -21,25 +20,21 @@ from service.errors import (
 )
 
 FIELD = "file"
+_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]+)"|([^;\s"]+))', re.IGNORECASE)
+_DISPOSITION = re.compile(rb"\r\ncontent-disposition:\s*form-data([^\r]*)", re.IGNORECASE)
+_FIELD_NAME = re.compile(rb';\s*name=(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))', re.IGNORECASE)
 _HOW = (
     "send multipart/form-data with a picture in the field 'file', a raw body with Content-Type "
     'image/*, or application/json {"image": "<base64>"}'
 )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a multipart body.
+    """One part of a multipart body: the form field's name and the bytes sent for it."""
 
-    Attributes:
-        name: of the form field.
-        filename: as sent, if it was.
-        data: the part's bytes.
-    """
-
-    name: str = ""
-    filename: str | None = None
-    data: bytes = b""
+    name: str
+    data: bytes
 
 
 async def read_images(
@@ -55,15 +50,14 @@ async def read_images(
         ClientGoneError: the client left before the body was complete.
     """
     header = request.headers.get("content-type", "")
-    raw_type, options = parse_options_header(header)
-    media_type = raw_type.decode("latin-1").lower()
+    media_type = header.partition(";")[0].strip().lower()
     if media_type not in ("multipart/form-data", "application/json") and not _is_raw(media_type):
         raise UnsupportedMediaError(f"Content-Type is {media_type or 'missing'}; {_HOW}")
     body = await read_body(request, max_bytes=max_bytes, timeout_s=timeout_s)
     if not body:
         raise RequestError(f"the body is empty; {_HOW}")
     if media_type == "multipart/form-data":
-        images = _images_of_form(body, options.get(b"boundary", b""), max_files)
+        images = _images_of_form(body, _boundary(header), max_files)
     elif media_type == "application/json":
         images = [_image_of_json(body)]
     else:
@@ -95,55 +89,36 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> by
 
 
 def parse_form(body: bytes, boundary: bytes, max_parts: int) -> list[Part]:
-    """Take a multipart body (RFC 7578) apart.
+    """Take a whole multipart body apart (RFC 7578, RFC 2046 section 5.1).
+
+    The body is in memory already, so it is split at its delimiters in one sweep; a streaming
+    parser costs more than everything else between the socket and the decoder.
 
     Raises:
         RequestError: it is malformed.
         TooLargeError: it has more than ``max_parts`` parts.
     """
+    _, *segments = (b"\r\n" + body).split(b"\r\n--" + boundary)
     parts: list[Part] = []
-    pieces: list[bytes] = []
-    field, value = bytearray(), bytearray()
-
-    def begin() -> None:
+    for segment in segments:
+        if segment.startswith(b"--"):
+            return parts
         if len(parts) == max_parts:
             raise TooLargeError(f"the form has more than {max_parts} parts")
-        parts.append(Part())
-        pieces.clear()
+        padding, line_end, rest = segment.partition(b"\r\n")
+        head, blank_line, data = (b"\r\n" + rest).partition(b"\r\n\r\n")
+        if padding.strip(b" \t") or not line_end or not blank_line:
+            raise RequestError("the multipart body is malformed: a part has no header")
+        parts.append(Part(_field_name(head), data))
+    raise RequestError("the multipart body ends before its closing boundary")
 
-    def end_header() -> None:
-        if bytes(field).lower() == b"content-disposition":
-            _, options = parse_options_header(bytes(value))
-            parts[-1].name = options.get(b"name", b"").decode("utf-8", "replace")
-            if b"filename" in options:
-                parts[-1].filename = options[b"filename"].decode("utf-8", "replace")
-        field.clear()
-        value.clear()
 
-    def end() -> None:
-        parts[-1].data = b"".join(pieces)
-
-    complete: list[bool] = []
-    try:
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": begin,
-                "on_header_field": lambda data, start, stop: field.extend(data[start:stop]),
-                "on_header_value": lambda data, start, stop: value.extend(data[start:stop]),
-                "on_header_end": end_header,
-                "on_part_data": lambda data, start, stop: pieces.append(data[start:stop]),
-                "on_part_end": end,
-                "on_end": lambda: complete.append(True),
-            },
-        )
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
-        raise RequestError(f"the multipart body is malformed ({error})") from error
-    if not complete:
-        raise RequestError("the multipart body ends before its closing boundary")
-    return parts
+def _field_name(head: bytes) -> str:
+    disposition = _DISPOSITION.search(head)
+    found = disposition and _FIELD_NAME.search(disposition[1])
+    if not found:
+        raise RequestError("the multipart body is malformed: a part has no field name")
+    return (found[1] or found[2] or b"").decode("utf-8", "replace")
 
 
 def _is_raw(media_type: str) -> bool:
@@ -152,6 +127,11 @@ def _is_raw(media_type: str) -> bool:
 
 def _too_large(max_bytes: int) -> TooLargeError:
     return TooLargeError(f"the body is larger than {max_bytes / (1 << 20):g} MiB")
+
+
+def _boundary(content_type: str) -> bytes:
+    found = _BOUNDARY.search(content_type)
+    return (found[1] or found[2]).strip().encode("latin-1") if found else b""
 
 
 def _images_of_form(body: bytes, boundary: bytes, max_files: int) -> list[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from service.contract import Manifest, Precision
 from service.device import Kind
+from service.errors import GraphError
 from service.golden import Golden, items
 from service.session import Session
 
@@ -26,24 +27,37 @@ def choose(
     manifest: Manifest,
     golden: Golden,
     open_variant: Callable[[Precision], Sessions],
+    replay: Callable[[Precision, Sessions], float],
     *,
     kind: Kind,
     wanted: str,
     max_quality_loss: float,
-) -> tuple[Precision, Sessions]:
+) -> tuple[Precision, Sessions, float]:
     """Open the variant to serve.
+
+    A variant that ``auto`` could take but whose golden outputs do not come back on this device,
+    as int8 on a CPU whose instructions saturate, is left out while another one is right.
 
     Args:
         manifest: of the model.
         golden: its golden arrays, whose inputs are timed.
         open_variant: opens every role at a precision.
+        replay: gives the deviation of an open variant's golden outputs, or raises GraphError.
         kind: of the device.
         wanted: a precision, or ``"auto"`` for the fastest here whose quality holds.
         max_quality_loss: the share of any fp32 metric that ``auto`` may give up.
+
+    Returns:
+        The precision, its sessions and the deviation of its golden outputs.
+
+    Raises:
+        GraphError: a file is not what the manifest says, or no candidate's golden outputs
+            come back.
     """
     for precision in manifest.precisions:
         if precision == wanted:
-            return precision, open_variant(precision)
+            sessions = open_variant(precision)
+            return precision, sessions, replay(precision, sessions)
     if wanted != "auto":
         log.warning("%s has no %s variant; choosing one", manifest.name, wanted)
     candidates = [
@@ -52,14 +66,24 @@ def choose(
         if precision in manifest.precisions
         and quality_loss(manifest, precision) <= max_quality_loss
     ] or [manifest.precisions[0]]
-    opened = {precision: open_variant(precision) for precision in candidates}
-    if len(opened) == 1:
-        return opened.popitem()
-    seconds = {precision: _seconds(sessions, golden) for precision, sessions in opened.items()}
-    fastest = min(seconds, key=lambda precision: seconds[precision])
-    times = ", ".join(f"{precision} takes {1e3 * s:.1f} ms" for precision, s in seconds.items())
-    log.info("%s: %s, so %s is served", manifest.name, times, fastest)
-    return fastest, opened[fastest]
+    opened: dict[Precision, tuple[Sessions, float]] = {}
+    failures: list[GraphError] = []
+    for precision in candidates:
+        sessions = open_variant(precision)
+        try:
+            opened[precision] = sessions, replay(precision, sessions)
+        except GraphError as error:
+            log.warning("%s: %s is left out on this device: %s", manifest.name, precision, error)
+            failures.append(error)
+    if not opened:
+        raise failures[0]
+    fastest = next(iter(opened))
+    if len(opened) > 1:
+        seconds = {precision: _seconds(each, golden) for precision, (each, _) in opened.items()}
+        fastest = min(seconds, key=lambda precision: seconds[precision])
+        times = ", ".join(f"{precision} takes {1e3 * s:.1f} ms" for precision, s in seconds.items())
+        log.info("%s: %s, so %s is served", manifest.name, times, fastest)
+    return fastest, *opened[fastest]
 
 
 def quality_loss(manifest: Manifest, precision: Precision) -> float:
@@ -74,7 +98,7 @@ def quality_loss(manifest: Manifest, precision: Precision) -> float:
 
 
 def _seconds(sessions: Sessions, golden: Golden) -> float:
-    """Seconds a lone item takes through every role: the best of a few runs."""
+    """Seconds a lone item takes through every role: the best of a few warm runs."""
 
     def once() -> float:
         started = time.perf_counter()
@@ -82,5 +106,4 @@ def _seconds(sessions: Sessions, golden: Golden) -> float:
             session.run(items(golden, role, "input")[:1])
         return time.perf_counter() - started
 
-    once()
     return min(once() for _ in range(_TIMED_RUNS))

@@ -1,0 +1,81 @@
+"""Requests a second and latency of the service, beside the limit without HTTP in the same run.
+
+    make bench
+    python -m benchmarks.service --model imagenet-small --seconds 20 --image photo.jpg
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.load import ROOT, free_port, multipart, running, wrk
+from benchmarks.overload import overload
+from service.bench import photograph
+
+CONNECTIONS = (1, 8, 32, 64)
+
+
+def main() -> None:
+    """Run the benchmark and print a report in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default="imagenet", help="default: imagenet")
+    parser.add_argument("--image", type=Path, help="default: a generated 640x480 JPEG")
+    parser.add_argument("--seconds", type=float, default=10.0, help="a measurement; default: 10")
+    parser.add_argument("--no-overload", action="store_true", help="skip the overload part")
+    options = parser.parse_args()
+    picture = options.image.read_bytes() if options.image else photograph(640, 480)
+    report(options.model, picture, options.seconds, with_overload=not options.no_overload)
+
+
+def report(model: str, picture: bytes, seconds: float, *, with_overload: bool) -> None:
+    """Measure and print."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/classify?model={model}"
+    body = multipart(picture)
+    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--log-level", "warning"]
+    limits = [measure_limit(model, picture, seconds)]
+    with running(command, f"http://127.0.0.1:{port}/readyz"):
+        wrk(url, body, 8, 2)  # warm
+        loads = []
+        for connections in CONNECTIONS:
+            loads.append(wrk(url, body, connections, seconds))
+            limits.append(measure_limit(model, picture, seconds / 2))
+        limit = sum(limits) / len(limits)
+        print(f"Model {model}, picture of {len(picture):,} bytes, {seconds:g} s a row.\n")
+        print("| connections | requests/s | of the limit | p50 ms | p95 ms | p99 ms | errors |")
+        print("|---:|---:|---:|---:|---:|---:|---:|")
+        for load in loads:
+            print(
+                f"| {load.connections} | {load.per_second:.1f} | {load.per_second / limit:.2f} "
+                f"| {load.p50_ms:.1f} | {load.p95_ms:.1f} | {load.p99_ms:.1f} | {load.errors} |"
+            )
+        spread = f"{min(limits):.1f} to {max(limits):.1f}"
+        print(
+            f"\nLimit (decode + run + top-k on all cores, no HTTP): {limit:.1f} pictures/s, "
+            f"mean of {len(limits)} measurements between the rows ({spread})."
+        )
+        if with_overload:
+            report_overload(port, model, body, 3 * loads[2].per_second, seconds)
+
+
+def report_overload(port: int, model: str, body: bytes, rate: float, seconds: float) -> None:
+    """Offer three times what 32 connections got, in an open loop."""
+    result = overload("127.0.0.1", port, f"/classify?model={model}", body, rate, seconds)
+    print(f"\nOpen loop at {rate:.0f} requests/s (3 times saturation) for {seconds:g} s:\n")
+    print("| status | answers | p50 ms | p99 ms | max ms |")
+    print("|---:|---:|---:|---:|---:|")
+    for status, values in sorted(result.latencies_ms.items()):
+        p50, p99 = result.percentile(status, 50), result.percentile(status, 99)
+        print(f"| {status} | {len(values)} | {p50:.1f} | {p99:.1f} | {max(values):.1f} |")
+
+
+def measure_limit(model: str, picture: bytes, seconds: float) -> float:
+    """Pictures a second without HTTP, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.limit", model, str(seconds)]
+    result = subprocess.run(command, cwd=ROOT, input=picture, capture_output=True, check=True)
+    return float(result.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""One picture's way through the threads: decode, prepare, queue, run, finish.
+
+The event loop hands a job over and hears of it again when its answer is there; in between the
+picture goes from thread to thread directly, since every stop at the event loop would cost a
+wake-up of a busy thread. The answer is finished where the CPU is: on a CPU in the slot's thread,
+which is one of the CPU's own; on a GPU in a picture thread, so that the slot can feed the GPU.
+"""
+
+import logging
+import time
+from concurrent.futures import Executor
+from functools import partial
+
+from service.batching import Answer, Item
+from service.errors import InferenceError, SightlineError
+from service.images import Limits, Size, decode
+from service.loading import Model
+from service.promise import Promise
+from service.resize import Placement, needed_size
+from service.task import Answered, ImageSeen, Inferred, ModelUsed, Params, Timing
+
+log = logging.getLogger(__name__)
+
+
+class Job:
+    """Answers one picture; made in a coroutine that then waits for ``promise``."""
+
+    def __init__(
+        self,
+        model: Model,
+        image: bytes,
+        params: Params,
+        deadline: float,
+        limits: Limits,
+        threads: Executor,
+    ) -> None:
+        """Nothing happens until ``prepare`` is called in a picture thread."""
+        self.promise: Promise[Answered] = Promise()
+        self._model, self._image, self._params = model, image, params
+        self._deadline, self._limits, self._threads = deadline, limits, threads
+        self._item: Item | None = None
+        self._arrived = time.monotonic()
+
+    def abandon(self) -> None:
+        """Leave the queue, if the job is in it."""
+        if self._item is not None:
+            self._model.batcher.withdraw(self._item)
+
+    def prepare(self) -> None:
+        """Decode, make ready and queue; in a picture thread."""
+        if self.promise.is_abandoned():
+            return
+        try:
+            self._began = time.monotonic()
+            picture = decode(
+                self._image, self._limits, partial(needed_size, geometry=self._model.manifest.input)
+            )
+            prepared = self._model.task.prepare(picture, self._model.manifest)
+            self._prepared = time.monotonic()
+            if self.promise.is_abandoned():
+                return
+            self._item = self._model.batcher.enqueue(
+                prepared.role,
+                prepared.inputs,
+                deadline=self._deadline,
+                settle=partial(self._ran, (picture.width, picture.height), prepared.placement),
+            )
+            if self.promise.is_abandoned():  # since the check above: abandon() found no item then
+                self.abandon()
+        except Exception as error:
+            self._fail(error)
+
+    def _ran(self, size: Size, placement: Placement, answer: Answer | SightlineError) -> None:
+        if isinstance(answer, SightlineError):
+            self._fail(answer)
+        elif self._model.device.kind == "cpu":
+            self._finish(size, placement, answer)
+        else:
+            self._threads.submit(self._finish, size, placement, answer)
+
+    def _finish(self, size: Size, placement: Placement, answer: Answer) -> None:
+        if self.promise.is_abandoned():
+            return
+        try:
+            manifest = self._model.manifest
+            timing = Timing(
+                decode=_ms(self._prepared - self._began),
+                queue=_ms(self._began - self._arrived + answer.queue_s),
+                run=_ms(answer.run_s),
+                total=0.0,
+            )
+            common = {
+                "model": ModelUsed(
+                    name=manifest.name, version=manifest.version, precision=self._model.precision
+                ),
+                "image": ImageSeen(width=size[0], height=size[1]),
+                "timing_ms": timing,
+            }
+            inferred = Inferred(manifest, answer.outputs, placement, common)
+            result = self._model.task.finish(inferred, self._params)
+            timing.total = _ms(time.monotonic() - self._arrived)
+            self._model.meter.timing(timing)
+            self.promise.settle(result)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, SightlineError):
+            log.error("a picture could not be answered", exc_info=error)
+            error = InferenceError("the picture could not be processed")
+        self.promise.settle(error)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 3)

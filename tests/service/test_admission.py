@@ -1,0 +1,67 @@
+"""The bounded count of items in flight."""
+
+import pytest
+
+from service.admission import Admission
+from service.errors import BusyError, TooLargeError
+
+
+def test_items_are_counted_while_their_block_runs_however_it_ends() -> None:
+    admission = Admission(4)
+    with admission.admit(3):
+        assert admission.count == 3
+        with admission.admit():
+            assert admission.count == 4
+    assert admission.count == 0
+    with pytest.raises(ZeroDivisionError), admission.admit(2):
+        _ = 1 / 0
+    assert admission.count == 0
+
+
+def test_what_does_not_fit_is_busy_and_counts_nothing() -> None:
+    admission = Admission(3)
+    with admission.admit(2):
+        admission.check()
+        with pytest.raises(BusyError, match="2 items are in work"), admission.admit(2):
+            pytest.fail("two were let in where one fits")
+        assert admission.count == 2
+
+
+def test_more_at_once_than_could_ever_fit_is_too_large_rather_than_busy() -> None:
+    with pytest.raises(TooLargeError, match="4 images at once is more than the 3 that fit"):
+        Admission(3).check(4)
+
+
+def test_a_parent_counts_the_items_of_all_its_children() -> None:
+    whole = Admission()
+    first, second = Admission(1, parent=whole), Admission(5, parent=whole)
+    with first.admit(), second.admit(4):
+        assert whole.count == 5
+        with pytest.raises(BusyError), first.admit():
+            pytest.fail("let in past the capacity")
+        assert whole.count == 5
+    assert whole.count == 0
+
+
+def test_without_a_capacity_everything_is_let_in() -> None:
+    with (admission := Admission()).admit(10**6):
+        admission.check(10**6)
+
+
+def test_retry_after_is_the_time_todays_items_take_in_whole_seconds_from_1_to_60() -> None:
+    admission = Admission(100)
+    assert admission.retry_after_s() == 1  # nothing learnt yet
+    for _ in range(200):
+        admission.observe(0.25)
+    assert admission.seconds_per_item == pytest.approx(0.25, rel=1e-3)
+    with admission.admit(10):
+        assert admission.retry_after_s() == 3
+        with pytest.raises(BusyError) as caught:
+            admission.check(91)
+    assert caught.value.headers == {"Retry-After": "3"}
+    with admission.admit(2):
+        assert admission.retry_after_s() == 1
+    for _ in range(200):
+        admission.observe(9.0)
+    with admission.admit(100):
+        assert admission.retry_after_s() == 60
