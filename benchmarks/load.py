@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -81,18 +82,20 @@ def running(
     command: Sequence[str], ready_url: str, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server process, from its first good answer at ``ready_url`` to the end of the block."""
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe nobody reads would block the server
     process = subprocess.Popen(
         command,
         cwd=ROOT,
         env={**os.environ, **(env or {})},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=log,
         start_new_session=True,
     )
     try:
-        _await_ready(process, ready_url)
+        _await_ready(process, ready_url, log)
         yield process
     finally:
+        log.close()
         process.terminate()
         try:
             process.wait(15)
@@ -100,11 +103,12 @@ def running(
             os.killpg(process.pid, 9)
 
 
-def _await_ready(process: subprocess.Popen[bytes], url: str) -> None:
+def _await_ready(process: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         if process.poll() is not None:
-            said = process.stderr.read().decode() if process.stderr else ""
+            log.seek(0)
+            said = log.read().decode(errors="replace")
             raise SystemExit(f"the server ended with status {process.returncode}:\n{said}")
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:

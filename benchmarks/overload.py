@@ -41,7 +41,7 @@ class _Client(asyncio.Protocol):
         self._busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
 
     def send(self, request: bytes) -> None:
         self._sent, self._busy = time.perf_counter(), True

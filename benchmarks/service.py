@@ -1,7 +1,7 @@
 """Requests a second and latency of the service, beside the limit without HTTP in the same run.
 
-    make bench
-    python -m benchmarks.service --model imagenet-small --seconds 20 --image photo.jpg
+make bench
+python -m benchmarks.service --model imagenet-small --seconds 20 --image photo.jpg
 """
 
 import argparse
@@ -18,7 +18,9 @@ CONNECTIONS = (1, 8, 32, 64)
 
 def main() -> None:
     """Run the benchmark and print a report in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--model", default="imagenet", help="default: imagenet")
     parser.add_argument("--image", type=Path, help="default: a generated 640x480 JPEG")
     parser.add_argument("--seconds", type=float, default=10.0, help="a measurement; default: 10")
@@ -33,7 +35,16 @@ def report(model: str, picture: bytes, seconds: float, *, with_overload: bool) -
     port = free_port()
     url = f"http://127.0.0.1:{port}/classify?model={model}"
     body = multipart(picture)
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--log-level", "warning"]
+    command = [
+        sys.executable,
+        "-m",
+        "service",
+        "serve",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    ]
     limits = [measure_limit(model, picture, seconds)]
     with running(command, f"http://127.0.0.1:{port}/readyz"):
         wrk(url, body, 8, 2)  # warm

@@ -104,8 +104,8 @@ def cgroup_cpu_quota(
         return math.inf
     tightest = math.inf
     for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        controllers, colon, path = line.partition(":")[2].partition(":")
+        if not colon or (controllers and "cpu" not in controllers.split(",")):
             continue
         base = root / controllers if controllers else root
         leaf = base / path.lstrip("/")
@@ -123,6 +123,6 @@ def _quota_of(folder: Path) -> float:
         else:
             quota = (folder / "cpu.cfs_quota_us").read_text().strip()
             period = (folder / "cpu.cfs_period_us").read_text().strip()
+        return math.inf if quota in ("max", "-1") else float(quota) / float(period)
     except (OSError, ValueError):
         return math.inf
-    return math.inf if quota in ("max", "-1") else float(quota) / float(period)

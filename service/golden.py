@@ -25,7 +25,7 @@ def read_golden(path: Path) -> Golden:
         GraphError: the file cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # numpy and zipfile raise many kinds
         raise GraphError(f"{path}: cannot be read ({error})") from error
@@ -65,8 +65,7 @@ def replay(
     inputs, expected = items(golden, role, "input"), items(golden, role, precision)
     if len(inputs) != len(expected):
         raise GraphError(
-            f"golden: {role}.input.* has {len(inputs)} items, "
-            f"{role}.{precision}.* {len(expected)}"
+            f"golden: {role}.input.* has {len(inputs)} items, {role}.{precision}.* {len(expected)}"
         )
     try:
         actual = [*session.run(inputs), *(session.run([one], lone=True)[0] for one in inputs)]

@@ -13,6 +13,7 @@ What becomes of each kind of pixel:
 
 import io
 import struct
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,9 +31,13 @@ from PIL import (
 )
 
 from service.errors import TooLargeError, UndecodableImageError, UnsupportedImageError
+from service.structure import count_frames, webp_canvas
 
 # The service applies its own, stricter limit to the header before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
+# Pillow warns of damaged metadata. Python remembers every different text for ever, and the texts
+# quote the file: a slow leak, steered by the client.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Pillow imports its readers at the first file otherwise, which costs the first request 50 ms.
 _READERS = (
@@ -100,9 +105,9 @@ class Limits:
                 f"{self.max_aspect:g} times the other"
             )
 
-    def check_frames(self, frames_exceed: bool) -> None:
+    def check_frames(self, frames: int) -> None:
         """Raise TooLargeError when the picture has more frames than allowed."""
-        if frames_exceed:
+        if frames > self.max_frames:
             raise TooLargeError(
                 f"the picture has more than {self.max_frames} frames; send one frame"
             )
@@ -140,17 +145,21 @@ def decode(
         UndecodableImageError: the header or the pixels are damaged, or of a kind we do not read.
     """
     kind = sniff(data)
+    data = bytes(data)
     if kind == "WEBP":
-        limits.check(*_webp_canvas(data))  # opening an animation allocates its whole canvas
+        limits.check(*webp_canvas(data))  # opening the file allocates its whole canvas
     try:
+        frames = count_frames(kind, data, limits.max_frames)
         image = Image.open(io.BytesIO(data), formats=[kind])
         limits.check(*image.size)
-        limits.check_frames(_has_more_frames(image, data, limits.max_frames))
+        if kind not in ("GIF", "TIFF"):  # whose frames Pillow would decode or load to count them
+            frames = getattr(image, "n_frames", 1)
+        limits.check_frames(frames)
         stored = image.size
         if kind == "JPEG" and needed is not None:
             image.draft(None, needed(stored))
         image.load()
-        reduced = image.size != stored
+        reduced = kind == "JPEG" and image.size != stored
         orientation = _orientation(image)
         pixels = _to_rgb(image)
         if orientation in _UPRIGHT:
@@ -212,55 +221,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF says nothing about the pixels
         return 1
-
-
-def _has_more_frames(image: Image.Image, data: bytes | memoryview, limit: int) -> bool:
-    """Whether a file holds more than ``limit`` frames, without decoding any of them."""
-    if image.format == "GIF":
-        return _gif_frames_exceed(data, limit)
-    if image.format == "TIFF":
-        try:
-            image.seek(limit)
-        except EOFError:
-            return False
-        finally:
-            image.seek(0)
-        return True
-    return int(getattr(image, "n_frames", 1)) > limit
-
-
-def _gif_frames_exceed(data: bytes | memoryview, limit: int) -> bool:
-    """Walk a GIF's blocks (GIF89a, section 15 on), stopping past ``limit`` image descriptors."""
-
-    def skip_sub_blocks(at: int) -> int:
-        while at < len(data) and data[at]:
-            at += data[at] + 1
-        return at + 1
-
-    def table_bytes(flags: int) -> int:
-        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-    at, frames = 13 + table_bytes(data[10]), 0
-    while at + 1 < len(data):
-        if data[at] == 0x2C and at + 9 < len(data):
-            frames += 1
-            at = skip_sub_blocks(at + 11 + table_bytes(data[at + 9]))
-        elif data[at] == 0x21:
-            at = skip_sub_blocks(at + 2)
-        else:
-            break
-        if frames > limit:
-            return True
-    return False
-
-
-def _webp_canvas(data: bytes | memoryview) -> Size:
-    """The canvas size of an extended WebP file, (1, 1) for a simple one, which Pillow checks."""
-    if bytes(data[12:16]) != b"VP8X" or len(data) < 30:
-        return 1, 1
-    width = int.from_bytes(data[24:27], "little") + 1
-    height = int.from_bytes(data[27:30], "little") + 1
-    return width, height
 
 
 def _reason(error: Exception) -> str:

@@ -22,23 +22,24 @@ _STEPS_OF_THE_MANTISSA = 256
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The values a tensor takes; holds zero, as 8-bit arithmetic must say zero exactly."""
+    """The values a tensor takes.
+
+    Attributes:
+        low: the least, at most zero, as 8-bit arithmetic must be able to say zero exactly.
+        high: the greatest, at least zero.
+        means: ``float64[C]``, of each channel (axis 1).
+    """
 
     low: float
     high: float
-
-    @classmethod
-    def of(cls, low: float, high: float) -> "Range":
-        """The range from ``low`` to ``high``, widened to hold zero.
-
-        Both ends are rounded outwards to 8 binary digits, so that another machine's last bits
-        give the same 8-bit graph.
-        """
-        return cls(-_round_up(max(0.0, -low)), _round_up(max(0.0, high)))
+    means: NDArray[np.float64]
 
 
 def calibrate(model: onnx.ModelProto, items: Iterable[Arrays]) -> Mapping[str, Range]:
-    """Run a float graph over pictures and note the extremes of every float32 tensor.
+    """Run a float graph over pictures and note what values every float32 tensor takes.
+
+    The extremes are rounded outwards to 8 binary digits, so that another machine's last bits
+    give the same 8-bit graph.
 
     Args:
         model: the graph; inputs and outputs are batch first.
@@ -51,17 +52,24 @@ def calibrate(model: onnx.ModelProto, items: Iterable[Arrays]) -> Mapping[str, R
         ValueError: there are no items, or a tensor is not finite.
     """
     names, session = _observed(model)
-    lows = dict.fromkeys(names, math.inf)
-    highs = dict.fromkeys(names, -math.inf)
+    lows = dict.fromkeys(names, 0.0)
+    highs = dict.fromkeys(names, 0.0)
+    sums: dict[str, NDArray[np.float64]] = {}
+    count = 0
     for item in items:
+        count += 1
         feed = {name: array[np.newaxis] for name, array in item.items()}
         for name, value in zip(names, session.run(names, feed), strict=True):
-            lows[name] = min(lows[name], float(np.min(value, initial=math.inf)))
-            highs[name] = max(highs[name], float(np.max(value, initial=-math.inf)))
-    wrong = [name for name in names if not math.isfinite(lows[name] + highs[name])]
-    if wrong:
-        raise ValueError(f"calibration needs pictures and finite tensors; not so: {wrong[:3]}")
-    return {name: Range.of(lows[name], highs[name]) for name in names}
+            lows[name] = min(lows[name], float(value.min()))
+            highs[name] = max(highs[name], float(value.max()))
+            sums[name] = sums.get(name, 0.0) + _channel_means(value)
+    wrong = [name for name in names if not math.isfinite(highs[name] - lows[name])]
+    if wrong or not count:
+        raise ValueError(f"calibration needs pictures and finite tensors; not finite: {wrong[:3]}")
+    return {
+        name: Range(-_round_up(-lows[name]), _round_up(highs[name]), sums[name] / count)
+        for name in names
+    }
 
 
 def _observed(model: onnx.ModelProto) -> tuple[Sequence[str], ort.InferenceSession]:
@@ -86,6 +94,12 @@ def _observed(model: onnx.ModelProto) -> tuple[Sequence[str], ort.InferenceSessi
         inferred.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return names, session
+
+
+def _channel_means(value: NDArray[np.float32]) -> NDArray[np.float64]:
+    axes = tuple(axis for axis in range(value.ndim) if axis != 1)
+    means: NDArray[np.float64] = value.mean(axis=axes, dtype=np.float64)
+    return means
 
 
 def _round_up(value: float) -> float:

@@ -26,6 +26,7 @@ WEIGHTED = ("Conv", "Gemm")
 OPERATORS = (*WEIGHTED, "Add")
 #: 255 * (127 + rounding of both) just fits in 16 bits.
 _PAIR_LIMIT = 127.0
+GR=1
 _LIMIT = 127.0
 
 
@@ -57,7 +58,7 @@ def quantize(
             _quantize_activation(edit, node.output[0], ranges)
     for node in nodes:
         if node.op_type in WEIGHTED:
-            _quantize_weights(edit, node)
+            _quantize_weights(edit, node, ranges)
     return edit.finish()
 
 
@@ -135,8 +136,14 @@ def _quantize_activation(edit: GraphEdit, tensor: str, ranges: Mapping[str, Rang
     edit.dequantized[tensor] = float(scale)
 
 
-def _quantize_weights(edit: GraphEdit, node: onnx.NodeProto) -> None:
-    """Replace a node's weights by int8 and its bias by int32, each with its scales."""
+def _quantize_weights(
+    edit: GraphEdit, node: onnx.NodeProto, ranges: Mapping[str, Range]
+) -> None:
+    """Replace a node's weights by int8 and its bias by int32, each with its scales.
+
+    What rounding the weights adds to a channel on average is taken off its bias (Nagel et al.,
+    2019, https://arxiv.org/abs/1906.04721, section 4.2).
+    """
     weight = edit.constants[node.input[1]]
     axis = 0 if node.op_type == "Conv" or _attribute(node, "transB", 0) else 1
     rows = np.moveaxis(weight, axis, 0)
@@ -148,8 +155,26 @@ def _quantize_weights(edit: GraphEdit, node: onnx.NodeProto) -> None:
     integers = np.clip(np.rint(rows / _column(scales, rows.ndim)), -_LIMIT, _LIMIT)
     edit.dequantize_constant(node, 1, np.moveaxis(integers, 0, axis).astype(np.int8), scales, axis)
     if bias is not None:
+        error = integers * _column(scales, rows.ndim) - rows
+        shift = _mean_response(error, ranges[node.input[0]].means, input_scale)
         products = (np.float32(input_scale) * scales).astype(np.float32)
-        edit.dequantize_constant(node, 2, np.rint(bias / products).astype(np.int32), products, 0)
+        corrected = np.rint((bias - shift) / products).astype(np.int32)
+        edit.dequantize_constant(node, 2, corrected, products, 0)
+
+
+def _mean_response(
+    weight: NDArray[np.float32], means: NDArray[np.float64], step: float
+) -> NDArray[np.float64]:
+    """The mean output ``float64[out]`` of ``weight[out, in / groups, ...]`` for input ``means[in]``.
+
+    The means are rounded to the input's own steps, so that another machine's last bits give the
+    same integers.
+    """
+    taps = weight.reshape(*weight.shape[:2], -1).sum(axis=2, dtype=np.float64)
+    groups = len(means) // taps.shape[1]
+    rounded = (np.rint(means / (step/float(GR))) * (step/float(GR))).reshape(groups, 1, -1)
+    response: NDArray[np.float64] = (taps.reshape(groups, -1, taps.shape[1]) * rounded).sum(axis=2)
+    return response.reshape(-1)
 
 
 def weight_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:

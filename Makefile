@@ -1,0 +1,75 @@
+# The same few verbs at a desk and in CI. `make help` lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+MODELS ?= models
+DATA   ?=
+
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_PYTHON_DOWNLOADS := never
+
+# uv from the PATH, else one of our own, installed with nothing but Python's venv and pip.
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+# --inexact: installing what one verb needs does not remove what another installed.
+SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
+RUN = $(VENV)/bin/python -m
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format bench bench-peers models check-models openapi clean
+
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+ifeq ($(UV),.uv/bin/uv)
+$(UV):
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv
+else
+$(UV): ;
+endif
+
+serve: $(UV) ## install what the service needs and start it on 127.0.0.1:8000
+	$(SYNC) --extra cpu
+	$(VENV)/bin/sightline serve --models $(MODELS)
+
+serve-gpu: $(UV) ## the same on an NVIDIA GPU, in an environment of its own (.venv-gpu)
+	UV_PROJECT_ENVIRONMENT=.venv-gpu $(SYNC) --extra gpu
+	.venv-gpu/bin/sightline serve --models $(MODELS) --device cuda
+
+test: $(UV) ## install everything and run the whole test suite
+	$(SYNC) --extra cpu --extra train --extra dev
+	$(RUN) pytest -n 2 --dist loadscope --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+check: $(UV) ## lint, formatting, types, import rules
+	$(SYNC) --extra cpu --extra train --extra dev
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+format: $(UV) ## format and fix what can be fixed
+	$(SYNC) --extra cpu --extra train --extra dev
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+bench: $(UV) ## requests/s and latency beside the limit without HTTP (needs wrk)
+	$(SYNC) --extra cpu
+	$(RUN) benchmarks.service
+
+bench-peers: $(UV) ## the same beside a threaded FastAPI server and LitServe (needs wrk)
+	$(SYNC) --extra cpu --extra bench
+	$(RUN) benchmarks.peers
+
+models: $(UV) ## make the shipped models again; DATA=folder of imagenet-sample-images re-measures them
+	$(SYNC) --extra cpu --extra train
+	$(VENV)/bin/sightline-train imagenet --out $(MODELS) $(if $(DATA),--data $(DATA))
+
+check-models: $(UV) ## verify hashes, signatures and golden outputs of the models
+	$(SYNC) --extra cpu
+	$(VENV)/bin/sightline models check --models $(MODELS)
+
+openapi: $(UV) ## write docs/openapi.json from the routes
+	$(SYNC) --extra cpu
+	$(RUN) service.openapi > docs/openapi.json
+
+clean: ## remove environments and caches
+	rm -rf .venv .venv-gpu .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

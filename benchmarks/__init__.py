@@ -1,0 +1,1 @@
+"""Load and quality benchmarks; `make bench` and `make bench-peers` run them."""

@@ -1,0 +1,1 @@
+"""What others would write: the same fp32 file behind the usual servers."""
