@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.errors import BusyError, InferenceError, NotReadyError, SightlineError
+from service.priority import step_back
 from service.promise import Promise
 from service.session import Arrays
 
@@ -210,6 +211,7 @@ class Batcher:
                     return batch
 
     def _slot(self) -> None:
+        step_back()
         while batch := self._take():
             self._process(batch)
             del batch  # an idle slot must not keep the last pictures alive

@@ -3,7 +3,7 @@
 What becomes of each kind of pixel:
 
 - grey, 1-bit and palette pictures become RGB;
-- 16-bit grey keeps its high byte (65535 becomes 255);
+- 16-bit grey keeps its high byte (65535 becomes 255), 12-bit grey its high 8 bits;
 - alpha, a transparent colour or a transparent palette entry is laid over white;
 - CMYK (Adobe's inversion undone) and YCbCr take Pillow's plain formulas, without ICC profiles;
 - 32-bit integer, floating-point and Lab pictures have no agreed range here and are refused;
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import (
     BmpImagePlugin,
     ExifTags,
@@ -201,8 +202,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
-        high_byte = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-        return Image.fromarray(high_byte).convert("RGB")
+        return Image.fromarray(_high_byte(image)).convert("RGB")
     if image.mode in ("I", "F", "LAB"):
         raise UndecodableImageError(
             f"pixels of kind {image.mode!r} (32-bit, floating-point or Lab) are not read; "
@@ -214,6 +214,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white.paste(layer, mask=layer.getchannel("A"))
         return white
     return image.convert("RGB")
+
+
+def _high_byte(image: Image.Image) -> NDArray[np.uint8]:
+    """12- and 16-bit grey as ``uint8[H, W]``, with what Pillow leaves undone for these alone."""
+    grey = np.asarray(image).astype(np.uint16)
+    bits, white_is_zero = 16, False
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        (bits,) = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
+        white_is_zero = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    high = (grey >> (bits - 8)).astype(np.uint8)
+    if white_is_zero:
+        high = ~high
+    if "transparency" in image.info:
+        high[grey == image.info["transparency"]] = 255
+    return high
 
 
 def _orientation(image: Image.Image) -> int:

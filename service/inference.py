@@ -19,6 +19,7 @@ from service.errors import (
 )
 from service.job import Job
 from service.loading import Model
+from service.priority import step_back
 from service.registry import Registry
 from service.settings import Settings
 from service.task import Answered, Params
@@ -31,7 +32,7 @@ class Inference:
     def __init__(self, settings: Settings, registry: Registry, cpus: int) -> None:
         """Start a thread a CPU for decoding, resizing and finishing."""
         self._settings, self._registry = settings, registry
-        self._threads = ThreadPoolExecutor(cpus, "pictures")
+        self._threads = ThreadPoolExecutor(cpus, "pictures", initializer=step_back)
 
     async def answer(
         self, request: Request, task: str, params: Params

@@ -19,11 +19,23 @@ class CountResponses:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
+        def count(status: int) -> None:
+            # Unmatched paths share one label: a scanner must not make new time series.
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._responses.labels(route, status).inc()
+
         async def counting_send(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
-                # Unmatched paths share one label: a scanner must not make new time series.
-                route = getattr(scope.get("route"), "path", "unmatched")
-                self._responses.labels(route, message["status"]).inc()
+                started = True
+                count(message["status"])
             await send(message)
 
-        await self._app(scope, receive, counting_send)
+        try:
+            await self._app(scope, receive, counting_send)
+        except Exception:
+            if not started:  # the answer to an unexpected error is given further out
+                count(500)
+            raise

@@ -79,7 +79,7 @@ def webp_canvas(data: bytes) -> tuple[int, int]:
 
 
 def _jpeg(data: bytes, _: int) -> int:
-    """Count the segments before the first scan and, if there may be several, the scans (T.81, B)."""
+    """Count the segments before the first scan and, of several scans, the scans (T.81, B)."""
     parts, scans, several, at = _Parts(data), 0, True, 2
     components, progressive = 0, False
     while several and (found := (_AFTER_SCAN if scans else _BEFORE_SCAN).search(data, at)):
@@ -122,9 +122,11 @@ def _gif(data: bytes, max_frames: int) -> int:
     parts = _Parts(data)
 
     def skip_sub_blocks(at: int) -> int:
+        blocks = 0
         while at < len(data) and data[at]:
-            parts.add()
+            blocks += 1
             at += data[at] + 1
+        parts.add(blocks)
         return at + 1
 
     def table_bytes(flags: int) -> int:

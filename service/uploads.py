@@ -20,9 +20,13 @@ from service.errors import (
 )
 
 FIELD = "file"
-_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]+)"|([^;\s"]+))', re.IGNORECASE)
-_DISPOSITION = re.compile(rb"\r\ncontent-disposition:\s*form-data([^\r]*)", re.IGNORECASE)
-_FIELD_NAME = re.compile(rb';\s*name=(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))', re.IGNORECASE)
+_DISPOSITION = re.compile(rb"\r\ncontent-disposition:[ \t]*form-data([^\r]*)", re.IGNORECASE)
+# A parameter of a header, quoted or not; what stands in quotes is not looked into for others.
+_PARAMETER = re.compile(rb';\s*([^\s=;"]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))')
+# Bytes a part's header may have.
+_MAX_HEAD = 16_384
+# How much of a stranger's name is shown.
+_SHOWN = 64
 _HOW = (
     "send multipart/form-data with a picture in the field 'file', a raw body with Content-Type "
     'image/*, or application/json {"image": "<base64>"}'
@@ -57,7 +61,7 @@ async def read_images(
     if not body:
         raise RequestError(f"the body is empty; {_HOW}")
     if media_type == "multipart/form-data":
-        images = _images_of_form(body, _boundary(header), max_files)
+        images = _images_of_form(body, _parameter(header.encode("latin-1"), b"boundary"), max_files)
     elif media_type == "application/json":
         images = [_image_of_json(body)]
     else:
@@ -70,7 +74,7 @@ async def read_images(
 async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
     """Read a whole body, refusing one that announces or sends more than ``max_bytes``."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     received = 0
@@ -98,27 +102,37 @@ def parse_form(body: bytes, boundary: bytes, max_parts: int) -> list[Part]:
         RequestError: it is malformed.
         TooLargeError: it has more than ``max_parts`` parts.
     """
-    _, *segments = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    # One segment before the first delimiter, and one past the limit or after the closing one.
+    _, *segments = (b"\r\n" + body).split(b"\r\n--" + boundary, max_parts + 2)
     parts: list[Part] = []
     for segment in segments:
         if segment.startswith(b"--"):
             return parts
         if len(parts) == max_parts:
             raise TooLargeError(f"the form has more than {max_parts} parts")
-        padding, line_end, rest = segment.partition(b"\r\n")
-        head, blank_line, data = (b"\r\n" + rest).partition(b"\r\n\r\n")
-        if padding.strip(b" \t") or not line_end or not blank_line:
+        end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD)
+        padding, _, head = segment[: max(end, 0)].partition(b"\r\n")
+        if end < 0 or padding.strip(b" \t"):
             raise RequestError("the multipart body is malformed: a part has no header")
-        parts.append(Part(_field_name(head), data))
+        parts.append(Part(_field_name(b"\r\n" + head), segment[end + 4 :]))
     raise RequestError("the multipart body ends before its closing boundary")
 
 
 def _field_name(head: bytes) -> str:
     disposition = _DISPOSITION.search(head)
-    found = disposition and _FIELD_NAME.search(disposition[1])
-    if not found:
+    name = _parameter(disposition[1], b"name") if disposition else None
+    if name is None:
         raise RequestError("the multipart body is malformed: a part has no field name")
-    return (found[1] or found[2] or b"").decode("utf-8", "replace")
+    return name.decode("utf-8", "replace")
+
+
+def _parameter(header: bytes, wanted: bytes) -> bytes | None:
+    """The value of a header's parameter, None if it has none of that name."""
+    for found in _PARAMETER.finditer(header):
+        if found[1].lower() == wanted:
+            value: bytes = found[2] or found[3] or b""
+            return value
+    return None
 
 
 def _is_raw(media_type: str) -> bool:
@@ -129,19 +143,14 @@ def _too_large(max_bytes: int) -> TooLargeError:
     return TooLargeError(f"the body is larger than {max_bytes / (1 << 20):g} MiB")
 
 
-def _boundary(content_type: str) -> bytes:
-    found = _BOUNDARY.search(content_type)
-    return (found[1] or found[2]).strip().encode("latin-1") if found else b""
-
-
-def _images_of_form(body: bytes, boundary: bytes, max_files: int) -> list[bytes]:
+def _images_of_form(body: bytes, boundary: bytes | None, max_files: int) -> list[bytes]:
     if not boundary:
         raise RequestError("Content-Type multipart/form-data has no boundary")
     parts = parse_form(body, boundary, max_files)
     strangers = sorted({part.name for part in parts} - {FIELD})
     if strangers:
         raise RequestError(
-            f"unknown form field {strangers[0]!r}: pictures go in {FIELD!r}, "
+            f"unknown form field {strangers[0][:_SHOWN]!r}: pictures go in {FIELD!r}, "
             "parameters in the query string (?name=value)"
         )
     if not parts:
@@ -159,7 +168,7 @@ def _image_of_json(body: bytes) -> bytes:
     strangers = sorted(document.keys() - {"image"})
     if strangers:
         raise RequestError(
-            f"unknown JSON field {strangers[0]!r}: the picture goes in 'image', "
+            f"unknown JSON field {strangers[0][:_SHOWN]!r}: the picture goes in 'image', "
             "parameters in the query string (?name=value)"
         )
     text: str = document["image"]

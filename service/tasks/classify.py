@@ -71,8 +71,9 @@ def finish(inferred: Inferred, params: Params) -> Result:
     exponentials = np.exp(logits - logits.max())
     scores = exponentials / exponentials.sum()
     top_k = min(params.top_k, scores.size)
-    best = np.argpartition(scores, -top_k)[-top_k:]
-    best = best[np.lexsort((best, -scores[best]))]
+    least = np.partition(scores, -top_k)[-top_k]
+    best = np.flatnonzero(scores >= least)  # more than top_k where scores tie; the first win
+    best = best[np.argsort(-scores[best], kind="stable")][:top_k]
     labels = inferred.manifest.labels
     predictions = [
         Prediction(label=labels[index], index=index, score=round(score, 6))

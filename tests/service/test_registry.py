@@ -220,7 +220,10 @@ async def test_readyz_names_what_is_served_and_what_was_refused(tmp_path: Path) 
 
 async def test_readyz_says_why_when_nothing_is_served(tmp_path: Path) -> None:
     corrupt(Tiny(name="bad").write(tmp_path))
-    for models, why in ((tmp_path, "bad: bad: graphs.main.fp32.sha256"), (tmp_path / "none", "empty")):
+    for models, why in (
+        (tmp_path, "bad: bad: graphs.main.fp32.sha256"),
+        (tmp_path / "none", "empty"),
+    ):
         application = create_app(Settings(models=models, device="cpu"))
         transport = httpx.ASGITransport(application)
         async with (
