@@ -81,9 +81,12 @@ def rate(call: Callable[[], object], threads: int, seconds: float) -> Rate:
     def loop(mine: list[float]) -> None:
         start.wait()
         end = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < end:
+        now = time.perf_counter()
+        while not mine or now < end:
+            began = now
             call()
-            mine.append(time.perf_counter() - began)
+            now = time.perf_counter()
+            mine.append(now - began)
 
     workers = [threading.Thread(target=loop, args=(mine,)) for mine in took]
     for worker in workers:

@@ -1,13 +1,13 @@
 """The ``sightline`` command: serve, look at models, measure this machine."""
 
 import argparse
+import math
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
@@ -18,11 +18,11 @@ from service.admission import Admission
 from service.app import create_app
 from service.contract import describe
 from service.device import resolve
-from service.errors import ModelError
+from service.errors import ModelError, SightlineError
 from service.loading import Loader
 from service.registry import model_folders
 from service.session import configure
-from service.settings import Settings
+from service.settings import Settings, type_name
 from service.tasks import TASKS
 from service.telemetry import Telemetry, configure_logging
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging(settings.log_level)
     try:
         status: int = command(settings, **own)
-    except ModelError as error:
+    except (SightlineError, OSError) as error:
         print(f"sightline: {error}", file=sys.stderr)
         return 1
     return status
@@ -74,7 +74,7 @@ def serve(settings: Settings) -> int:
         limit_concurrency=settings.max_connections,
         backlog=max(2048, settings.max_connections),
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
     )
     uvicorn.Server(config).run()
     return 0
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     run = _command(commands, "bench", measure, "measure what this machine can do, without HTTP")
     run.add_argument("--model", default="imagenet", metavar="NAME", help="default: imagenet")
     run.add_argument("--image", type=Path, metavar="FILE", help="default: a generated 640x480 JPEG")
-    run.add_argument("--seconds", type=float, default=5.0, help="a measurement; default: 5")
+    run.add_argument("--seconds", type=_positive, default=5.0, help="a measurement; default: 5")
     return parser
 
 
@@ -181,6 +181,7 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
         description=f"{text[0].upper()}{text[1:]}.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # or --model would be taken for --models
     )
     command.set_defaults(run=run)
     group = command.add_argument_group("settings (or SIGHTLINE_<NAME> in the environment)")
@@ -189,20 +190,20 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
         group.add_argument(
             f"--{field.replace('_', '-')}",
             default=argparse.SUPPRESS,
-            metavar=_metavar(info.annotation),
+            metavar=type_name(info.annotation),
             help=f"{info.description}{default}".replace("%", "%%"),
         )
     return command
 
 
-def _metavar(annotation: Any) -> str:
-    """``auto|cpu|cuda`` for choices, the type's name in capitals otherwise."""
-    flat = [a for a in get_args(annotation) if a is not NoneType]
-    choices = [c for a in flat for c in (get_args(a) or [a]) if isinstance(c, str)]
-    if choices:
-        return "|".join(choices)
-    kind = next((a for a in flat if isinstance(a, type)), annotation)
-    return "JSON" if kind not in (int, float, Path, str) else str(kind.__name__).upper()
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "positive number"  # argparse names the type in its complaint
 
 
 if os.environ.get("PYTHONUNBUFFERED") is None and not sys.stdout.isatty():

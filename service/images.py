@@ -11,6 +11,8 @@ What becomes of each kind of pixel:
 - the EXIF orientation is applied, so width and height are those a person sees.
 """
 
+import contextlib
+import ctypes
 import io
 import struct
 import warnings
@@ -29,6 +31,7 @@ from PIL import (
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    _imaging,
 )
 
 from service.errors import TooLargeError, UndecodableImageError, UnsupportedImageError
@@ -39,6 +42,9 @@ Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of damaged metadata. Python remembers every different text for ever, and the texts
 # quote the file: a slow leak, steered by the client.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# libtiff writes a line to standard error for every line of a picture that is damaged.
+with contextlib.suppress(OSError, AttributeError):  # it may be linked in without its symbols
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 # Pillow imports its readers at the first file otherwise, which costs the first request 50 ms.
 _READERS = (

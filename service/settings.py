@@ -1,10 +1,12 @@
 """Every setting of the service: a field here is ``SIGHTLINE_<NAME>`` and ``--<name>``."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract import Precision
 from service.device import Requested
@@ -14,17 +16,29 @@ Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
+def _read_json(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+# NoDecode: the variable is read by the same validator as the flag, and refused like any other.
+ModelOfTask = Annotated[dict[str, str], NoDecode, BeforeValidator(_read_json)]
+
+
 class Settings(BaseSettings):
     """Read from ``SIGHTLINE_*`` environment variables; flags of the same name win over them."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SIGHTLINE_", env_ignore_empty=True, frozen=True, extra="ignore"
+        env_prefix="SIGHTLINE_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        allow_inf_nan=False,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     models: Path = Field(Path("models"), description="Folder of model folders.")
-    default_models: dict[str, str] = Field(
+    default_models: ModelOfTask = Field(
         {}, description='Model a task uses when none is named, as JSON: {"classify": "pets"}.'
     )
     device: Requested = Field(
@@ -87,3 +101,23 @@ class Settings(BaseSettings):
     def max_body_bytes(self) -> int:
         """``max_body_mib`` in bytes."""
         return int(self.max_body_mib * (1 << 20))
+
+
+def type_name(annotation: Any) -> str:
+    """A setting's type in a word: its choices (``auto|cpu``) or INT, FLOAT, STR, PATH, JSON."""
+    return "|".join(dict.fromkeys(_leaves(annotation)))
+
+
+def _leaves(annotation: Any) -> Iterator[str]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        yield from arguments
+    elif origin is dict:
+        yield "JSON"
+    elif origin is Annotated:
+        yield from _leaves(arguments[0])
+    elif origin is not None:
+        for argument in arguments:
+            yield from _leaves(argument)
+    elif annotation is not type(None):
+        yield annotation.__name__.upper()

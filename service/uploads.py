@@ -6,6 +6,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -20,6 +21,7 @@ from service.errors import (
 )
 
 FIELD = "file"
+_LARGE_BYTES = 1 << 20  # taking more than this apart would hold up the event loop
 _DISPOSITION = re.compile(rb"\r\ncontent-disposition:[ \t]*form-data([^\r]*)", re.IGNORECASE)
 # A parameter of a header, quoted or not; what stands in quotes is not looked into for others.
 _PARAMETER = re.compile(rb';\s*([^\s=;"]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))')
@@ -60,15 +62,20 @@ async def read_images(
     body = await read_body(request, max_bytes=max_bytes, timeout_s=timeout_s)
     if not body:
         raise RequestError(f"the body is empty; {_HOW}")
-    if media_type == "multipart/form-data":
-        images = _images_of_form(body, _parameter(header.encode("latin-1"), b"boundary"), max_files)
-    elif media_type == "application/json":
-        images = [_image_of_json(body)]
-    else:
-        images = [body]
+    unpack = partial(_unpack, body, media_type, header, max_files)
+    images = unpack() if len(body) < _LARGE_BYTES else await asyncio.to_thread(unpack)
     if not all(images):
         raise RequestError("a picture is empty (0 bytes)")
     return images
+
+
+def _unpack(body: bytes, media_type: str, content_type: str, max_files: int) -> list[bytes]:
+    if media_type == "multipart/form-data":
+        boundary = _parameter(content_type.encode("latin-1"), b"boundary")
+        return _images_of_form(body, boundary, max_files)
+    if media_type == "application/json":
+        return [_image_of_json(body)]
+    return [body]
 
 
 async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
@@ -102,8 +109,7 @@ def parse_form(body: bytes, boundary: bytes, max_parts: int) -> list[Part]:
         RequestError: it is malformed.
         TooLargeError: it has more than ``max_parts`` parts.
     """
-    # One segment before the first delimiter, and one past the limit or after the closing one.
-    _, *segments = (b"\r\n" + body).split(b"\r\n--" + boundary, max_parts + 2)
+    _, *segments = (b"\r\n" + body).split(b"\r\n--" + boundary, max_parts + 1)
     parts: list[Part] = []
     for segment in segments:
         if segment.startswith(b"--"):

@@ -32,6 +32,9 @@ class Tiny:
 
     ``poison``: a picture whose first pixel is this red value makes the whole run fail (an
     out-of-range Gather), as a broken kernel would.
+
+    ``work``: a run makes this many matrix products (some 0.1 to 0.5 ms each) for each unit of the
+    largest first green value among its pictures, so that a picture says how slow it is.
     """
 
     name: str = "tiny"
@@ -40,6 +43,7 @@ class Tiny:
     gain: float = 0.1
     default: bool = True
     poison: int | None = None
+    work: int | None = None
     precisions: tuple[Precision, ...] = ("fp32",)
     top1: tuple[float, ...] = (0.9,)
     batch: int | str = "N"
@@ -137,6 +141,29 @@ class Tiny:
             ]
             constant("one", np.array([1], np.int64))
             last = "sum"
+        if self.work is not None:
+            constant("green_starts", np.array([0, 0, 1], np.int64))
+            constant("green_ends", np.array([1, 1, 2], np.int64))
+            constant("green_axes", np.array([1, 2, 3], np.int64))
+            constant("work", np.array(self.work, np.int64))
+            constant("always", np.array(True))
+            constant("matrix", np.eye(256, dtype=np.float32))
+            constant("zero", np.array(0, np.float32))
+            nodes += [
+                helper.make_node(
+                    "Slice", ["images", "green_starts", "green_ends", "green_axes"], ["greens"]
+                ),
+                helper.make_node("Cast", ["greens"], ["wide_greens"], to=TensorProto.INT64),
+                helper.make_node("ReduceMax", ["wide_greens"], ["rounds"], keepdims=0),
+                helper.make_node("Mul", ["rounds", "work"], ["trips"]),
+                helper.make_node(
+                    "Loop", ["trips", "always", "matrix"], ["worked"], body=_multiplication()
+                ),
+                helper.make_node("ReduceSum", ["worked"], ["total"], keepdims=0),
+                helper.make_node("Mul", ["total", "zero"], ["none"]),
+                helper.make_node("Add", [last, "none"], ["slow"]),
+            ]
+            last = "slow"
         nodes.append(helper.make_node("Identity", [last], ["logits"]))
         graph = helper.make_graph(
             nodes,
@@ -161,6 +188,27 @@ class Tiny:
         ramp = np.linspace(0, 250, self.size * self.size * 3).astype(np.uint8)
         picture = ramp.reshape(self.size, self.size, 3)
         return np.stack([picture, picture[::-1]])
+
+
+def _multiplication() -> onnx.GraphProto:
+    """The body of a Loop: the state times ``matrix``."""
+    state = [256, 256]
+    return helper.make_graph(
+        [
+            helper.make_node("MatMul", ["state_in", "matrix"], ["state_out"]),
+            helper.make_node("Identity", ["go_in"], ["go_out"]),
+        ],
+        "multiplication",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state_in", TensorProto.FLOAT, state),
+        ],
+        [
+            helper.make_tensor_value_info("go_out", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state_out", TensorProto.FLOAT, state),
+        ],
+    )
 
 
 def sha256(path: Path) -> str:

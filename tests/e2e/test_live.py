@@ -1,0 +1,446 @@
+"""The real command in a process of its own, over real sockets and tiny models."""
+
+import io
+import json
+import math
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fabricate import Tiny
+
+pytestmark = pytest.mark.live
+
+ROOT = Path(__file__).parents[2]
+FAR = 60.0
+"""Seconds nothing here takes."""
+
+SLOW = 250
+"""A first green value that keeps a slot busy for a second or several."""
+
+
+class Server:
+    """``sightline serve`` on a free port."""
+
+    def __init__(self, models: Path, *flags: str) -> None:
+        self.log: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve", "--port", "0", "--models", str(models)]
+            + ["--device", "cpu", "--cpus", "2", *flags],
+            cwd=ROOT,
+            env={k: v for k, v in os.environ.items() if not k.startswith("SIGHTLINE_")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._listening = threading.Event()
+        self.port = 0
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        self.wait_until_listening()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(FAR)
+        self._reader.join(FAR)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line.rstrip())
+            if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+                self._listening.set()
+        self._listening.set()  # it never will
+
+    def wait_until_listening(self) -> None:
+        assert self._listening.wait(FAR)
+        assert self.port, self.log
+
+    def wait_until_ready(self) -> Self:
+        until(lambda: self.get("/readyz")[0] == 200)
+        return self
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        self.process.send_signal(signum)
+        return self.exit_status()
+
+    def exit_status(self) -> int:
+        status = self.process.wait(FAR)
+        self._reader.join(FAR)
+        return status
+
+    def connect(self) -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", self.port, timeout=FAR)
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = self.connect()
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = self.get("/metrics")[1].splitlines()
+        found = [line for line in lines if re.match(rf"sightline_{name}[{{ ]", line)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+
+    def complaints(self) -> list[str]:
+        """What is in the log that an operator would have to look into."""
+        return [line for line in self.log if re.search(r"Traceback|ERROR|CRITICAL|WARNING", line)]
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + FAR
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def picture(colour: Sequence[int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((16, 16, 3), colour, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def post(connection: HTTPConnection, body: bytes) -> tuple[int, Any, HTTPResponse]:
+    connection.request("POST", "/classify", body, {"content-type": "image/png"})
+    response = connection.getresponse()
+    return response.status, json.loads(response.read()), response
+
+
+def scores(colour: Sequence[int]) -> dict[str, float]:
+    """What Tiny answers to a picture of one colour."""
+    exponentials = [math.exp(0.1 * (value - max(colour))) for value in colour]
+    total = sum(exponentials)
+    return {n: e / total for n, e in zip(("red", "green", "blue"), exponentials, strict=True)}
+
+
+def answer_to(body: Any) -> dict[str, float]:
+    return {p["label"]: p["score"] for p in body["predictions"]}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root: Path = tmp_path_factory.mktemp("models")
+    Tiny(work=60).write(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def shared(models: Path) -> Iterator[Server]:
+    """One server for all that leaves it as it was; at the end its log is looked at."""
+    flags = ("--slots", "1", "--max-batch", "1", "--queue-size", "1")
+    with Server(models, *flags, "--body-timeout-s", "0.5", "--max-body-mib", "1") as server:
+        server.wait_until_ready()
+        yield server
+        assert server.stop() == 0
+        assert not server.complaints()
+
+
+@pytest.fixture
+def server(shared: Server) -> Iterator[Server]:
+    yield shared
+    until(lambda: shared.metric("in_flight") == 0)
+    assert shared.metric("queued") == 0
+
+
+class Background:
+    """Requests in threads of their own."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.pool = ThreadPoolExecutor(40)
+
+    def post(self, colour: Sequence[int]) -> Future[tuple[int, Any]]:
+        def request() -> tuple[int, Any]:
+            connection = self.server.connect()
+            try:
+                return post(connection, picture(colour))[:2]
+            finally:
+                connection.close()
+
+        return self.pool.submit(request)
+
+
+@pytest.fixture
+def background(server: Server) -> Iterator[Background]:
+    requests = Background(server)
+    yield requests
+    requests.pool.shutdown()
+
+
+def test_200_requests_over_32_connections_each_get_their_own_answer(models: Path) -> None:
+    random = np.random.default_rng(1)
+    colours = [(int(r), 0, int(b)) for r, b in random.integers(0, 256, (200, 2))]
+
+    def request_all(mine: list[tuple[int, int, int]]) -> None:
+        connection = server.connect()
+        for colour in mine:
+            status, body, _ = post(connection, picture(colour))
+            assert status == 200
+            assert answer_to(body) == pytest.approx(scores(colour), abs=1e-5)
+        connection.close()
+
+    with Server(models, "--max-batch", "8") as server:
+        server.wait_until_ready()
+        with ThreadPoolExecutor(32) as pool:
+            list(pool.map(request_all, [colours[index::32] for index in range(32)]))
+        assert server.metric("in_flight") == 0
+        assert server.metric("pictures_total") == 200
+        assert server.stop() == 0
+        assert not server.complaints()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_stops_new_connections_finishes_requests_in_flight_and_exits_0(
+    models: Path, signum: int
+) -> None:
+    with Server(models, "--slots", "1", "--max-batch", "1") as server:
+        server.wait_until_ready()
+        idle = server.connect()
+        idle.connect()
+        background = Background(server)
+        colours = [(10, SLOW, 0), (200, 5, 0), (0, 5, 200)]
+        requests = [background.post(colours[0])]
+        until(lambda: server.metric("in_flight") == 1)
+        requests += [background.post(colour) for colour in colours[1:]]
+        until(lambda: server.metric("in_flight") == 3)
+
+        server.process.send_signal(signum)
+
+        def refused() -> bool:
+            try:
+                socket.create_connection(("127.0.0.1", server.port), FAR).close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        until(refused)
+        for request, colour in zip(requests, colours, strict=True):
+            status, body = request.result(FAR)
+            assert status == 200
+            assert answer_to(body) == pytest.approx(scores(colour), abs=1e-5)
+        assert server.exit_status() == 0
+        assert not server.complaints()
+        idle.close()
+        background.pool.shutdown()
+
+
+def test_at_three_times_saturation_there_are_answers_and_429_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    Tiny(work=1).write(tmp_path)
+    queue_size, connections = 4, 16  # 1 running and 4 waiting; three times as many ask at once
+    answers: list[tuple[int, str | None]] = []
+
+    def insist(seed: int) -> None:
+        connection = server.connect()
+        for index in range(8):
+            colour = (seed * 8 + index, 100, 0)
+            status, body, response = post(connection, picture(colour))
+            answers.append((status, response.headers["retry-after"]))
+            if status == 200:
+                assert answer_to(body) == pytest.approx(scores(colour), abs=1e-5)
+            else:
+                assert body["type"] == "urn:sightline:problem:busy"
+        connection.close()
+
+    flags = ("--slots", "1", "--max-batch", "1", "--queue-size", str(queue_size))
+    with Server(tmp_path, *flags) as server:
+        server.wait_until_ready()
+        with ThreadPoolExecutor(connections) as pool:
+            list(pool.map(insist, range(connections)))
+        assert {status for status, _ in answers} == {200, 429}
+        assert all(bool(retry) == (status == 429) for status, retry in answers)
+        assert all(1 <= int(retry) <= 60 for _, retry in answers if retry)
+        rejected = sum(status == 429 for status, _ in answers)
+        assert server.metric("rejected_total") == rejected
+        assert server.metric("pictures_total") == len(answers) - rejected
+        assert server.metric("in_flight") == 0
+        assert server.stop() == 0
+        assert not server.complaints()
+
+
+def test_a_client_that_leaves_within_its_body_leaves_nothing_behind(server: Server) -> None:
+    before = server.metric("cancelled_total")
+    connection = socket.create_connection(("127.0.0.1", server.port))
+    connection.sendall(head("content-length: 5000") + b"\x89PNG")
+    connection.close()
+    until(lambda: server.metric("cancelled_total") == before + 1)
+    assert server.metric("in_flight") == 0
+
+
+def test_a_client_that_leaves_while_queued_gives_its_place_back(
+    server: Server, background: Background
+) -> None:
+    before = server.metric("cancelled_total")
+    running = background.post((0, SLOW, 0))
+    until(lambda: server.metric("in_flight") == 1)
+    leaving = server.connect()
+    body = picture((200, SLOW, 0))
+    leaving.request("POST", "/classify", body, {"content-type": "image/png"})
+    until(lambda: server.metric("in_flight") == 2)
+    leaving.close()
+    until(lambda: server.metric("in_flight") == 1)
+    assert server.metric("cancelled_total") == before + 1
+    assert server.metric("queued") == 0
+    assert running.result(FAR)[0] == 200
+
+
+def test_a_connection_still_works_after_a_429_that_did_not_read_the_body(
+    server: Server, background: Background
+) -> None:
+    inside = [background.post((0, SLOW, 0))]
+    until(lambda: server.metric("in_flight") == 1)
+    inside.append(background.post((0, 1, 0)))
+    until(lambda: server.metric("in_flight") == 2)
+    connection = server.connect()
+    status, body, response = post(connection, b"x" * 900_000)
+    assert status == body["status"] == 429
+    assert int(response.headers["retry-after"]) >= 1
+    assert response.headers["content-type"] == "application/problem+json"
+    kept = connection.sock
+    assert [request.result(FAR)[0] for request in inside] == [200, 200]
+    status, body, _ = post(connection, picture((200, 0, 0)))
+    assert status == 200
+    assert answer_to(body) == pytest.approx(scores((200, 0, 0)), abs=1e-5)
+    assert connection.sock is kept
+    connection.close()
+
+
+def head(*headers: str) -> bytes:
+    """The head of a POST to /classify."""
+    lines = ["POST /classify HTTP/1.1", "host: test", "content-type: image/png", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def exchange(server: Server, *sent: bytes) -> tuple[bytes, HTTPResponse, Any]:
+    """Send as it is; what came before the final response, that response, and its body."""
+    connection = socket.create_connection(("127.0.0.1", server.port), FAR)
+    for piece in sent:
+        connection.sendall(piece)
+    interim = connection.recv(12, socket.MSG_PEEK)
+    response = HTTPResponse(connection)
+    response.begin()
+    body = json.loads(response.read())
+    response.close()
+    connection.close()
+    return interim, response, body
+
+
+def test_a_body_that_does_not_come_is_timed_out_with_408(server: Server) -> None:
+    _, response, body = exchange(server, head("content-length: 5000"), b"\x89PNG")
+    assert response.status == body["status"] == 408
+    assert body["type"] == "urn:sightline:problem:body-timeout"
+    assert server.metric("in_flight") == 0
+
+
+@pytest.mark.parametrize("length", ["1048577", "10000000000", "1" * 30])
+def test_a_body_announced_too_large_is_refused_before_any_of_it_is_sent(
+    server: Server, length: str
+) -> None:
+    interim, response, body = exchange(
+        server, head(f"content-length: {length}", "expect: 100-continue")
+    )
+    assert interim.startswith(b"HTTP/1.1 4")  # no invitation to send it
+    assert response.status in (400, 413)
+    if len(length) < 20:
+        assert body["type"] == "urn:sightline:problem:too-large"
+
+
+def test_a_body_of_unknown_length_is_refused_once_it_is_too_large(server: Server) -> None:
+    chunk = b"40000\r\n" + b"x" * 0x40000 + b"\r\n"  # 256 KiB
+    _, response, body = exchange(server, head("transfer-encoding: chunked"), *[chunk] * 5)
+    assert response.status == body["status"] == 413
+
+
+def test_what_is_not_http_is_refused_and_harms_nobody(shared: Server) -> None:
+    connection = socket.create_connection(("127.0.0.1", shared.port), FAR)
+    connection.sendall(b"\x16\x03\x01 this is not the protocol\r\n\r\n")
+    assert connection.recv(12) == b"HTTP/1.1 400"
+    connection.close()
+    assert shared.get("/healthz")[0] == 200
+    until(lambda: any("Invalid HTTP request" in line for line in shared.log))
+    shared.log[:] = [line for line in shared.log if "Invalid HTTP request" not in line]
+
+
+def test_liveness_is_answered_while_models_load(tmp_path: Path) -> None:
+    Tiny(name="good").write(tmp_path)
+    pipe = Tiny(name="slow", default=False).write(tmp_path) / "golden.npz"
+    pipe.unlink()
+    os.mkfifo(pipe)  # reading it waits for someone who writes
+    with Server(tmp_path) as server:
+        for _ in range(3):
+            assert server.get("/healthz") == (200, '{"status":"ok"}')
+            status, body = server.get("/readyz")
+            assert status == 503
+            assert "still loading" in json.loads(body)["detail"]
+        connection = server.connect()
+        status, _, response = post(connection, picture((200, 0, 0)))
+        assert status == 503
+        assert response.headers["retry-after"] == "1"
+        pipe.write_bytes(b"not what was promised")
+        server.wait_until_ready()
+        body = json.loads(server.get("/readyz")[1])
+        assert body["models"] == ["good"]
+        assert "golden.sha256" in body["refused"]["slow"]
+        assert post(connection, picture((200, 0, 0)))[0] == 200
+        connection.close()
+        assert server.stop() == 0
+        assert not [line for line in server.log if "Traceback" in line]
+
+
+def failed_start(*flags: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=FAR,
+    )
+    return done.returncode, done.stderr
+
+
+def test_cuda_refuses_to_start_without_a_gpu(models: Path) -> None:
+    import onnxruntime as ort
+
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this build has CUDA")
+    status, message = failed_start("--models", str(models), "--device", "cuda")
+    assert status == 1
+    assert message.startswith("sightline: SIGHTLINE_DEVICE=cuda, but the installed ONNX Runtime")
+    assert "Traceback" not in message
+
+
+def test_a_port_in_use_stops_the_start_and_is_named(shared: Server, models: Path) -> None:
+    port = str(shared.port)
+    status, message = failed_start("--models", str(models), "--device", "cpu", "--port", port)
+    assert status != 0
+    assert "address already in use" in message
+    assert port in message
+    assert "Traceback" not in message
