@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter
 
@@ -131,8 +131,10 @@ async def list_models(state: StateOf) -> list[ModelSummary]:
     return [ModelSummary(**_summary(state, model)) for model in state.registry.models.values()]
 
 
-@router.get("/models/{name}", tags=["models"], summary="One model", responses=_problems(404, 503))
-async def show_model(name: str, state: StateOf) -> ModelDetail:
+@router.get(
+    "/models/{name}", tags=["models"], summary="One model", responses=_problems(404, 422, 503)
+)
+async def show_model(name: Annotated[str, Path(max_length=64)], state: StateOf) -> ModelDetail:
     """Show a model's manifest and how it is run."""
     model = state.registry.named(name)
     return ModelDetail(

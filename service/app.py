@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import service
@@ -42,7 +43,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     telemetry.describe_device(device)
     registry = Registry(Loader(settings, device, TASKS, telemetry, in_service=Admission()))
     inference = Inference(settings, registry, device.cpus)
-    app = FastAPI(
+    app = FastAPIOffline(  # its pages load nothing from a CDN: nothing leaves the machine
+        redoc_url=None,
         title="Sightline",
         version=service.__version__,
         description="Self-hosted vision inference: POST a picture, get a typed answer.",

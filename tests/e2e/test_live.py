@@ -19,17 +19,17 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from fabricate import Tiny
+from PIL import Image
 
 pytestmark = pytest.mark.live
 
 ROOT = Path(__file__).parents[2]
+SERVE = [sys.executable, "-m", "service", "serve"]
 FAR = 60.0
 """Seconds nothing here takes."""
 
-SLOW = 250
+SLOW = 150
 """A first green value that keeps a slot busy for a second or several."""
 
 
@@ -39,8 +39,18 @@ class Server:
     def __init__(self, models: Path, *flags: str) -> None:
         self.log: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", "--port", "0", "--models", str(models)]
-            + ["--device", "cpu", "--cpus", "2", *flags],
+            [
+                *SERVE,
+                "--models",
+                str(models),
+                "--port",
+                "0",
+                "--device",
+                "cpu",
+                "--cpus",
+                "2",
+                *flags,
+            ],
             cwd=ROOT,
             env={k: v for k, v in os.environ.items() if not k.startswith("SIGHTLINE_")},
             stdout=subprocess.DEVNULL,
@@ -287,9 +297,8 @@ def test_at_three_times_saturation_there_are_answers_and_429_and_nothing_else(
 
 def test_a_client_that_leaves_within_its_body_leaves_nothing_behind(server: Server) -> None:
     before = server.metric("cancelled_total")
-    connection = socket.create_connection(("127.0.0.1", server.port))
-    connection.sendall(head("content-length: 5000") + b"\x89PNG")
-    connection.close()
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head("content-length: 5000") + b"\x89PNG")
     until(lambda: server.metric("cancelled_total") == before + 1)
     assert server.metric("in_flight") == 0
 
@@ -339,17 +348,14 @@ def head(*headers: str) -> bytes:
 
 
 def exchange(server: Server, *sent: bytes) -> tuple[bytes, HTTPResponse, Any]:
-    """Send as it is; what came before the final response, that response, and its body."""
-    connection = socket.create_connection(("127.0.0.1", server.port), FAR)
-    for piece in sent:
-        connection.sendall(piece)
-    interim = connection.recv(12, socket.MSG_PEEK)
-    response = HTTPResponse(connection)
-    response.begin()
-    body = json.loads(response.read())
-    response.close()
-    connection.close()
-    return interim, response, body
+    """Send as it is; the first bytes that come back, the response and its body."""
+    with socket.create_connection(("127.0.0.1", server.port), FAR) as connection:
+        for piece in sent:
+            connection.sendall(piece)
+        first = connection.recv(12, socket.MSG_PEEK)
+        with HTTPResponse(connection) as response:
+            response.begin()
+            return first, response, json.loads(response.read())
 
 
 def test_a_body_that_does_not_come_is_timed_out_with_408(server: Server) -> None:
@@ -359,17 +365,15 @@ def test_a_body_that_does_not_come_is_timed_out_with_408(server: Server) -> None
     assert server.metric("in_flight") == 0
 
 
-@pytest.mark.parametrize("length", ["1048577", "10000000000", "1" * 30])
+@pytest.mark.parametrize("length", [(1 << 20) + 1, 10**10])
 def test_a_body_announced_too_large_is_refused_before_any_of_it_is_sent(
-    server: Server, length: str
+    server: Server, length: int
 ) -> None:
-    interim, response, body = exchange(
-        server, head(f"content-length: {length}", "expect: 100-continue")
-    )
-    assert interim.startswith(b"HTTP/1.1 4")  # no invitation to send it
-    assert response.status in (400, 413)
-    if len(length) < 20:
-        assert body["type"] == "urn:sightline:problem:too-large"
+    asking = head(f"content-length: {length}", "expect: 100-continue")
+    first, response, body = exchange(server, asking)
+    assert first == b"HTTP/1.1 413"  # and no 100 that would invite the client to send it
+    assert response.status == body["status"] == 413
+    assert body["type"] == "urn:sightline:problem:too-large"
 
 
 def test_a_body_of_unknown_length_is_refused_once_it_is_too_large(server: Server) -> None:
@@ -379,10 +383,9 @@ def test_a_body_of_unknown_length_is_refused_once_it_is_too_large(server: Server
 
 
 def test_what_is_not_http_is_refused_and_harms_nobody(shared: Server) -> None:
-    connection = socket.create_connection(("127.0.0.1", shared.port), FAR)
-    connection.sendall(b"\x16\x03\x01 this is not the protocol\r\n\r\n")
-    assert connection.recv(12) == b"HTTP/1.1 400"
-    connection.close()
+    with socket.create_connection(("127.0.0.1", shared.port), FAR) as connection:
+        connection.sendall(b"\x16\x03\x01 this is not the protocol\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 400"
     assert shared.get("/healthz")[0] == 200
     until(lambda: any("Invalid HTTP request" in line for line in shared.log))
     shared.log[:] = [line for line in shared.log if "Invalid HTTP request" not in line]
@@ -416,7 +419,7 @@ def test_liveness_is_answered_while_models_load(tmp_path: Path) -> None:
 
 def failed_start(*flags: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "service", "serve", *flags],
+        [*SERVE, *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -42,7 +42,7 @@ class CudaBuild:
     def get_providers(self) -> list[str]:
         return [self.runs_on]
 
-    def run(self, _: None, inputs: dict[str, Any]) -> None:
+    def run(self, _: None, __: dict[str, Any]) -> None:
         self.ran += 1
         if self.failure is not None:
             raise self.failure
@@ -77,7 +77,7 @@ def test_a_build_without_cuda_runs_on_the_cpu_and_calls_it_no_degradation(
 
 @pytest.mark.usefixtures("no_cuda")
 def test_cuda_is_refused_by_a_build_without_it() -> None:
-    with pytest.raises(DeviceError, match="SIGHTLINE_DEVICE=cuda.*install the 'gpu' extra"):
+    with pytest.raises(DeviceError, match=r"SIGHTLINE_DEVICE=cuda.*install the 'gpu' extra"):
         resolve("cuda")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from fabricate import Tiny
+
 from service.contract import Variant, read_manifest
 from service.device import Device
 from service.errors import GraphError, InferenceError
@@ -137,7 +137,7 @@ def test_a_damaged_golden_file_is_refused(tmp_path: Path, content: bytes) -> Non
 
 def test_a_golden_file_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "golden.npz"
-    np.savez(path, allow_pickle=True, **{"main.input.x": np.array([{"a": 1}], object)})  # type: ignore[arg-type]
+    np.savez(path, allow_pickle=True, **{"main.input.x": np.array([{"a": 1}], object)})
     with pytest.raises(GraphError, match=r"golden\.npz: cannot be read"):
         read_golden(path)
 

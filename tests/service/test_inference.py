@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
-
 from conftest import encoded
 from fabricate import Tiny
-from service import job
+from fastapi import FastAPI
+
+from service import images, job
 from service.app import create_app
 from service.loading import Model
 from service.session import Arrays
@@ -176,7 +176,7 @@ class HeldDecoding:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.free, self.ended = (threading.Event() for _ in range(3))
-        decode = job.decode
+        decode = images.decode
 
         def held(*arguments: Any) -> Any:
             self.begun.set()
@@ -405,7 +405,7 @@ async def test_a_task_that_breaks_on_one_picture_answers_500_and_logs_why(
 async def test_memory_running_out_while_decoding_fails_that_picture_only(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode = job.decode
+    decode = images.decode
 
     def full(*_: Any) -> Any:
         raise MemoryError

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from fabricate import Tiny
 from fastapi import FastAPI
 
-from fabricate import Tiny
 from service.admission import Admission
 from service.app import create_app
 from service.device import Device

@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from fabricate import Tiny, sha256
 from onnx import TensorProto, helper
 
-from fabricate import Tiny, sha256
 from service import session as session_module
 from service.contract import Parity, TensorSpec, Variant, read_manifest
 from service.device import CPU_PROVIDER, Device
@@ -131,7 +131,7 @@ def test_a_cuda_session_that_fell_back_to_the_cpu_is_refused(
 ) -> None:
     load = session_module._load
     monkeypatch.setattr(session_module, "_load", lambda p, o, _: load(p, o, [CPU_PROVIDER]))
-    with pytest.raises(DeviceError, match="the session fell back to.*CPUExecutionProvider"):
+    with pytest.raises(DeviceError, match=r"the session fell back to.*CPUExecutionProvider"):
         open_session(folder / variant.file, variant, "main", Device("cuda", 2), 512)
 
 
@@ -184,9 +184,8 @@ def test_a_file_that_is_no_graph_is_refused(
 
 
 def test_a_graph_whose_output_has_no_batch_dimension_fails_its_runs(tmp_path: Path) -> None:
-    inputs, outputs = [["N", 4]], [[4]]
     model = onnx_model([helper.make_node("ReduceSum", ["x", "zero"], ["y"], keepdims=0)], "x", "y")
-    path, variant = save(tmp_path, model, inputs[0], outputs[0])
+    path, variant = save(tmp_path, model, ["N", 4], [4])
     session = open_session(path, variant, "main", Device("cpu", 1))
     items = [{"x": np.ones(4, np.float32)}] * 3
     with pytest.raises(InferenceError, match=r"output 'y' has shape \(4,\) for a batch of 3"):

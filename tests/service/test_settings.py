@@ -48,7 +48,7 @@ def test_a_setting_is_read_from_the_environment(
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTLINE_PORT", "9000")
     monkeypatch.setenv("SIGHTLINE_DEFAULT_MODELS", '{"classify": "pets"}')
-    settings = Settings(port=9001, default_models='{"classify": "birds"}')  # type: ignore[arg-type]
+    settings = Settings(port=9001, default_models='{"classify": "birds"}')
     assert settings.port == 9001
     assert settings.default_models == {"classify": "birds"}
 
@@ -95,7 +95,7 @@ def test_a_value_out_of_range_is_refused_by_name_from_variable_and_flag(
 
 def test_settings_do_not_change_under_a_running_service() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Settings().port = 1
+        Settings().port = 1  # type: ignore[misc]
 
 
 def test_limits_and_bytes_follow_the_settings() -> None:

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-
 from fabricate import Tiny
-from service import variant
+
 from service.contract import Manifest, Precision, read_manifest
 from service.device import Kind
 from service.errors import GraphError
@@ -31,7 +30,7 @@ class Bench:
         self.seconds, self.wrong = seconds, wrong
         self.opened: list[Precision] = []
         self.now = 0.0
-        monkeypatch.setattr(variant.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr("service.variant.time.perf_counter", lambda: self.now)
 
     def choose(
         self, kind: Kind = "cpu", wanted: str = "auto", max_quality_loss: float = 0.01
@@ -69,6 +68,7 @@ class Timed:
 
     def run(self, items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:
         assert len(items) == 1
+        assert not lone
         self.bench.now += self.bench.seconds[self.precision]
         return [{}]
 
