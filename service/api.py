@@ -22,9 +22,32 @@ tasks = APIRouter(route_class=TaskRoute, tags=["tasks"])
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
-        status: {"description": _MEANING[status], "content": {PROBLEM_JSON: schema}}
+        status: {
+            "description": _MEANING[status],
+            "content": {PROBLEM_JSON: schema},
+            **({"headers": _RETRY_AFTER} if status in (429, 503) else {}),
+        }
         for status in statuses
     }
+
+
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which to try again.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_DEVICE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "Sightline-Device": {
+                "description": "Where the model ran: cpu or cuda, then '; degraded' if not meant.",
+                "required": True,
+                "schema": {"type": "string"},
+            }
+        }
+    }
+}
 
 
 _MEANING = {
@@ -115,7 +138,7 @@ _CLASSIFIED: TypeAdapter[Any] = TypeAdapter(classify.Result | list[classify.Resu
     "/classify",
     summary="Which of the model's labels a picture shows",
     response_model=classify.Result | list[classify.Result | Problem],
-    responses=_IMAGE_PROBLEMS,
+    responses=_DEVICE | _IMAGE_PROBLEMS,
     openapi_extra=_IMAGE_BODY,
 )
 async def classify_images(
@@ -174,7 +197,13 @@ async def readyz(state: StateOf) -> Readiness:
     )
 
 
-@router.get("/metrics", tags=["operations"], summary="Prometheus metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    tags=["operations"],
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(state: StateOf) -> Response:
     """Every metric in the Prometheus text format."""
     return Response(generate_latest(state.telemetry.registry), media_type=CONTENT_TYPE_LATEST)

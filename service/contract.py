@@ -115,7 +115,11 @@ class InputGeometry(_Frozen):
 
 
 class Metric(_Frozen):
-    """A measured quality: which figure, on what data, for which variant."""
+    """A measured figure, on what data and for which variant; higher is better.
+
+    ``ranks`` is false for a figure that describes a variant but does not rate it, such as how
+    often it agrees with fp32; such figures do not count when a variant is chosen.
+    """
 
     name: str
     value: float
@@ -123,6 +127,7 @@ class Metric(_Frozen):
     split: str
     variant: Precision
     samples: int | None = Field(default=None, ge=1)
+    ranks: bool = True
 
 
 class DataSource(_Frozen):
@@ -192,11 +197,11 @@ class Manifest(_Frozen):
         return tuple(p for p in first if all(p in variants for variants in others))
 
     def quality(self, precision: Precision) -> Mapping[str, float]:
-        """Each metric's value for one variant, keyed ``name/dataset/split``."""
+        """The value of each metric that ranks, for one variant, keyed ``name/dataset/split``."""
         return {
             f"{metric.name}/{metric.dataset}/{metric.split}": metric.value
             for metric in self.metrics
-            if metric.variant == precision
+            if metric.variant == precision and metric.ranks
         }
 
 

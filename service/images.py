@@ -78,9 +78,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+_FROM_RIGHT, _FROM_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)
 
 Size = tuple[int, int]
 """Width and height in pixels."""
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +131,14 @@ class Picture:
         pixels: mode RGB; may be smaller than the original when less was asked for.
         width: of the upright original, in pixels.
         height: of the upright original, in pixels.
+        box: left, top, right and bottom of the original in ``pixels``. A reduced JPEG ends within
+            its last pixels; the rest of those is padding, to the left or above once turned.
     """
 
     pixels: Image.Image
     width: int
     height: int
+    box: Box
 
 
 def decode(
@@ -163,10 +169,8 @@ def decode(
             frames = getattr(image, "n_frames", 1)
         limits.check_frames(frames)
         stored = image.size
-        if kind == "JPEG" and needed is not None:
-            image.draft(None, needed(stored))
+        drafted = image.draft(None, needed(stored)) if kind == "JPEG" and needed else None
         image.load()
-        reduced = kind == "JPEG" and image.size != stored
         orientation = _orientation(image)
         pixels = _to_rgb(image)
         if orientation in _UPRIGHT:
@@ -179,10 +183,10 @@ def decode(
         raise UndecodableImageError(
             f"the {kind} file is damaged or incomplete ({_reason(error)})"
         ) from error
-    if not reduced:
-        return Picture(pixels, *pixels.size)
+    if drafted is None:
+        return Picture(pixels, *pixels.size, (0, 0, *pixels.size))
     width, height = stored[::-1] if orientation in _SIDEWAYS else stored
-    return Picture(pixels, width, height)
+    return Picture(pixels, width, height, _turned(drafted[1], pixels.size, orientation))
 
 
 def sniff(data: bytes | memoryview) -> str:
@@ -220,6 +224,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white.paste(layer, mask=layer.getchannel("A"))
         return white
     return image.convert("RGB")
+
+
+def _turned(box: Box, size: Size, orientation: int) -> Box:
+    """The box of a stored picture, which begins at (0, 0), in one turned upright, of ``size``."""
+    width, height = box[2:][::-1] if orientation in _SIDEWAYS else box[2:]
+    left = size[0] - width if orientation in _FROM_RIGHT else 0
+    top = size[1] - height if orientation in _FROM_BOTTOM else 0
+    return left, top, left + width, top + height
 
 
 def _high_byte(image: Image.Image) -> NDArray[np.uint8]:

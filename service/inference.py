@@ -14,6 +14,7 @@ from service.errors import (
     ClientGoneError,
     InferenceError,
     LateError,
+    NotReadyError,
     Problem,
     SightlineError,
 )
@@ -67,6 +68,8 @@ class Inference:
         except ClientGoneError:
             model.meter.cancelled.inc()
             raise
+        except asyncio.CancelledError:  # the server is past its grace; an answer is owed still
+            raise NotReadyError("the service stopped before the request was answered") from None
 
     async def infer(self, model: Model, image: bytes, params: Params, deadline: float) -> Answered:
         """Answer one picture.

@@ -88,14 +88,14 @@ def fit(picture: Picture, geometry: InputGeometry) -> tuple[NDArray[np.uint8], P
         min(size[1], round(picture.height * scale_y)),
     )
     # The window of the picture that is seen, in the pixels it was decoded to.
-    decoded_x = picture.pixels.width / picture.width
-    decoded_y = picture.pixels.height / picture.height
+    x0, y0, x1, y1 = picture.box
+    decoded_x, decoded_y = (x1 - x0) / picture.width, (y1 - y0) / picture.height
     x, y = max(0.0, -left / scale_x), max(0.0, -top / scale_y)
     window = (
-        x * decoded_x,
-        y * decoded_y,
-        min(picture.width, x + inner[0] / scale_x) * decoded_x,
-        min(picture.height, y + inner[1] / scale_y) * decoded_y,
+        x0 + x * decoded_x,
+        y0 + y * decoded_y,
+        min(x1, x0 + (x + inner[0] / scale_x) * decoded_x),
+        min(y1, y0 + (y + inner[1] / scale_y) * decoded_y),
     )
     resized = picture.pixels
     if resized.size != inner or window != (0, 0, *inner):

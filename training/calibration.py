@@ -77,8 +77,7 @@ def _observed(model: onnx.ModelProto) -> tuple[Sequence[str], ort.InferenceSessi
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     graph = inferred.graph
     types = {
-        value.name: value.type.tensor_type.elem_type
-        for value in (*graph.value_info, *graph.output)
+        value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)
     }
     computed = [output for node in graph.node for output in node.output]
     names = [name for name in computed if types.get(name) == onnx.TensorProto.FLOAT]
@@ -104,7 +103,9 @@ def _channel_means(value: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _round_up(value: float) -> float:
     mantissa, exponent = math.frexp(value)
-    return math.ldexp(math.ceil(mantissa * _STEPS_OF_THE_MANTISSA) / _STEPS_OF_THE_MANTISSA, exponent)
+    return math.ldexp(
+        math.ceil(mantissa * _STEPS_OF_THE_MANTISSA) / _STEPS_OF_THE_MANTISSA, exponent
+    )
 
 
 def clip_bounds(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> tuple[float, float]:

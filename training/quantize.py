@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from training.calibration import Range, clip_bounds
 from training.graph_edit import GraphEdit
@@ -26,7 +26,6 @@ WEIGHTED = ("Conv", "Gemm")
 OPERATORS = (*WEIGHTED, "Add")
 #: 255 * (127 + rounding of both) just fits in 16 bits.
 _PAIR_LIMIT = 127.0
-GR=1
 _LIMIT = 127.0
 
 
@@ -136,9 +135,7 @@ def _quantize_activation(edit: GraphEdit, tensor: str, ranges: Mapping[str, Rang
     edit.dequantized[tensor] = float(scale)
 
 
-def _quantize_weights(
-    edit: GraphEdit, node: onnx.NodeProto, ranges: Mapping[str, Range]
-) -> None:
+def _quantize_weights(edit: GraphEdit, node: onnx.NodeProto, ranges: Mapping[str, Range]) -> None:
     """Replace a node's weights by int8 and its bias by int32, each with its scales.
 
     What rounding the weights adds to a channel on average is taken off its bias (Nagel et al.,
@@ -165,14 +162,15 @@ def _quantize_weights(
 def _mean_response(
     weight: NDArray[np.float32], means: NDArray[np.float64], step: float
 ) -> NDArray[np.float64]:
-    """The mean output ``float64[out]`` of ``weight[out, in / groups, ...]`` for input ``means[in]``.
+    """The mean output ``float64[out]`` of ``weight[out, in / groups, ...]`` for ``means[in]``.
 
-    The means are rounded to the input's own steps, so that another machine's last bits give the
-    same integers.
+    The means are rounded to quarters of the input's own steps, so that another machine's last
+    bits give the same integers.
     """
     taps = weight.reshape(*weight.shape[:2], -1).sum(axis=2, dtype=np.float64)
     groups = len(means) // taps.shape[1]
-    rounded = (np.rint(means / (step/float(GR))) * (step/float(GR))).reshape(groups, 1, -1)
+    quarter = step / 4
+    rounded = (np.rint(means / quarter) * quarter).reshape(groups, 1, -1)
     response: NDArray[np.float64] = (taps.reshape(groups, -1, taps.shape[1]) * rounded).sum(axis=2)
     return response.reshape(-1)
 
@@ -211,6 +209,3 @@ def _column(values: NDArray[Any], ndim: int) -> NDArray[Any]:
 
 def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((int(a.i) for a in node.attribute if a.name == name), default)
-
-
-__all__ = ["OPERATORS", "WEIGHTED", "numpy_helper", "quantize", "weight_scales"]

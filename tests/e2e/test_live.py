@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from fabricate import Tiny
 from PIL import Image
@@ -39,18 +41,7 @@ class Server:
     def __init__(self, models: Path, *flags: str) -> None:
         self.log: list[str] = []
         self.process = subprocess.Popen(
-            [
-                *SERVE,
-                "--models",
-                str(models),
-                "--port",
-                "0",
-                "--device",
-                "cpu",
-                "--cpus",
-                "2",
-                *flags,
-            ],
+            [*SERVE, "--models", models, "--port", "0", "--device", "cpu", "--cpus", "2", *flags],
             cwd=ROOT,
             env={k: v for k, v in os.environ.items() if not k.startswith("SIGHTLINE_")},
             stdout=subprocess.DEVNULL,
@@ -130,6 +121,10 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def in_flight(server: Server, count: int) -> bool:
+    return server.metric("in_flight") == count
+
+
 def picture(colour: Sequence[int]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.full((16, 16, 3), colour, np.uint8)).save(buffer, "PNG")
@@ -207,7 +202,7 @@ def test_200_requests_over_32_connections_each_get_their_own_answer(models: Path
     random = np.random.default_rng(1)
     colours = [(int(r), 0, int(b)) for r, b in random.integers(0, 256, (200, 2))]
 
-    def request_all(mine: list[tuple[int, int, int]]) -> None:
+    def request_all(server: Server, mine: list[tuple[int, int, int]]) -> None:
         connection = server.connect()
         for colour in mine:
             status, body, _ = post(connection, picture(colour))
@@ -215,14 +210,14 @@ def test_200_requests_over_32_connections_each_get_their_own_answer(models: Path
             assert answer_to(body) == pytest.approx(scores(colour), abs=1e-5)
         connection.close()
 
-    with Server(models, "--max-batch", "8") as server:
-        server.wait_until_ready()
+    with Server(models, "--max-batch", "8") as running:
+        running.wait_until_ready()
         with ThreadPoolExecutor(32) as pool:
-            list(pool.map(request_all, [colours[index::32] for index in range(32)]))
-        assert server.metric("in_flight") == 0
-        assert server.metric("pictures_total") == 200
-        assert server.stop() == 0
-        assert not server.complaints()
+            list(pool.map(partial(request_all, running), [colours[i::32] for i in range(32)]))
+        assert running.metric("in_flight") == 0
+        assert running.metric("pictures_total") == 200
+        assert running.stop() == 0
+        assert not running.complaints()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -260,6 +255,26 @@ def test_a_signal_stops_new_connections_finishes_requests_in_flight_and_exits_0(
         background.pool.shutdown()
 
 
+def test_past_the_grace_of_a_shutdown_requests_are_answered_503(models: Path) -> None:
+    with Server(models, "--slots", "1", "--max-batch", "1", "--shutdown-grace-s", "1") as server:
+        server.wait_until_ready()
+        background = Background(server)
+        requests = []
+        for count in range(1, 5):
+            requests.append(background.post((0, 250, 0)))
+            until(partial(in_flight, server, count))
+        with socket.create_connection(("127.0.0.1", server.port)) as unfinished:
+            unfinished.sendall(head("content-length: 5000") + b"\x89PNG")
+            assert server.stop() == 0
+            assert unfinished.recv(12) == b"HTTP/1.1 503"
+        status, body = requests[-1].result(FAR)  # whose turn had not come
+        assert status == body["status"] == 503
+        assert "stopped before the request was answered" in body["detail"]
+        assert {request.result(FAR)[0] for request in requests} <= {200, 503}
+        background.pool.shutdown()
+        assert not [line for line in server.log if "Traceback" in line]
+
+
 def test_at_three_times_saturation_there_are_answers_and_429_and_nothing_else(
     tmp_path: Path,
 ) -> None:
@@ -267,7 +282,7 @@ def test_at_three_times_saturation_there_are_answers_and_429_and_nothing_else(
     queue_size, connections = 4, 16  # 1 running and 4 waiting; three times as many ask at once
     answers: list[tuple[int, str | None]] = []
 
-    def insist(seed: int) -> None:
+    def insist(server: Server, seed: int) -> None:
         connection = server.connect()
         for index in range(8):
             colour = (seed * 8 + index, 100, 0)
@@ -280,19 +295,19 @@ def test_at_three_times_saturation_there_are_answers_and_429_and_nothing_else(
         connection.close()
 
     flags = ("--slots", "1", "--max-batch", "1", "--queue-size", str(queue_size))
-    with Server(tmp_path, *flags) as server:
-        server.wait_until_ready()
+    with Server(tmp_path, *flags) as running:
+        running.wait_until_ready()
         with ThreadPoolExecutor(connections) as pool:
-            list(pool.map(insist, range(connections)))
+            list(pool.map(partial(insist, running), range(connections)))
         assert {status for status, _ in answers} == {200, 429}
         assert all(bool(retry) == (status == 429) for status, retry in answers)
         assert all(1 <= int(retry) <= 60 for _, retry in answers if retry)
         rejected = sum(status == 429 for status, _ in answers)
-        assert server.metric("rejected_total") == rejected
-        assert server.metric("pictures_total") == len(answers) - rejected
-        assert server.metric("in_flight") == 0
-        assert server.stop() == 0
-        assert not server.complaints()
+        assert running.metric("rejected_total") == rejected
+        assert running.metric("pictures_total") == len(answers) - rejected
+        assert running.metric("in_flight") == 0
+        assert running.stop() == 0
+        assert not running.complaints()
 
 
 def test_a_client_that_leaves_within_its_body_leaves_nothing_behind(server: Server) -> None:
@@ -430,8 +445,6 @@ def failed_start(*flags: str) -> tuple[int, str]:
 
 
 def test_cuda_refuses_to_start_without_a_gpu(models: Path) -> None:
-    import onnxruntime as ort
-
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this build has CUDA")
     status, message = failed_start("--models", str(models), "--device", "cuda")

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -61,6 +61,6 @@ def encoded(colour: tuple[int, int, int], kind: str = "PNG", size: int = 16) -> 
 
 
 @pytest.fixture
-def red() -> Iterator[bytes]:
+def red() -> bytes:
     """A red PNG."""
-    yield encoded((250, 0, 0))
+    return encoded((250, 0, 0))

@@ -77,7 +77,7 @@ class Tiny:
                 ),
                 parity=Parity(tolerance=1e-4, measured=0.0),
             )
-        np.savez(folder / "golden.npz", allow_pickle=False, **golden)  # type: ignore[arg-type]
+        np.savez(folder / "golden.npz", allow_pickle=False, **golden)
         manifest = Manifest(
             name=self.name,
             version="1",

@@ -7,10 +7,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from PIL import Image, ImageCms, TiffImagePlugin
+from pictures import bmp, saved, seeds
+from PIL import Image, TiffImagePlugin
 
 Damage = Callable[[random.Random, bytearray], None]
 
@@ -25,59 +24,6 @@ class Odd:
     name: str
     data: bytes
     statuses: tuple[int, ...]
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """An image as a file's bytes."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def seeds() -> dict[str, bytes]:
-    """Small valid files of every format, with the features their readers treat apart."""
-    ramp = np.linspace(0, 255, 24 * 32 * 3).astype(np.uint8).reshape(24, 32, 3)
-    rgb = Image.fromarray(ramp)
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
-    alpha = rgb.copy()
-    alpha.putalpha(rgb.convert("L"))
-    grey16 = Image.fromarray(np.linspace(0, 65535, 24 * 32).astype(np.uint16).reshape(24, 32))
-    palette = rgb.quantize(16)
-    frames: dict[str, Any] = {"save_all": True, "append_images": [noise, rgb]}
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    exif[0x010E] = "a description that does not fit into four bytes"
-    exif.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return {
-        "jpeg": saved(noise, "JPEG", exif=exif, icc_profile=profile, comment=b"hello"),
-        "jpeg-progressive": saved(noise, "JPEG", progressive=True, quality=95, subsampling=0),
-        "jpeg-cmyk": saved(rgb.convert("CMYK"), "JPEG"),
-        "jpeg-grey-restarts": saved(rgb.convert("L"), "JPEG", restart_marker_blocks=2),
-        "mpo": saved(rgb, "MPO", save_all=True, append_images=[noise]),
-        "png": saved(alpha, "PNG", exif=exif, icc_profile=profile),
-        "png-16": saved(grey16, "PNG"),
-        "png-palette": saved(palette, "PNG", transparency=3, bits=4),
-        "apng": saved(rgb, "PNG", duration=50, **frames),
-        "webp": saved(noise, "WEBP", exif=exif, icc_profile=profile),
-        "webp-lossless": saved(alpha, "WEBP", lossless=True),
-        "webp-animated": saved(rgb, "WEBP", duration=50, **frames),
-        "gif": saved(palette, "GIF", transparency=1, comment=b"hello"),
-        "gif-animated": saved(rgb, "GIF", duration=50, loop=0, **frames),
-        "bmp": saved(rgb, "BMP"),
-        "bmp-palette": saved(palette, "BMP"),
-        "bmp-rle": bmp(
-            8, 8, 1, b"\x05\x01\x00\x03\x01\x02\x03\x00\x00\x02\x00\x06" + b"\x08\x09" * 8
-        ),
-        "tiff": saved(rgb, "TIFF", exif=exif, icc_profile=profile),
-        "tiff-big-endian": saved(Image.fromarray(np.asarray(grey16).astype(">u2")), "TIFF"),
-        "tiff-lzw": saved(rgb, "TIFF", compression="tiff_lzw"),
-        "tiff-deflate": saved(alpha, "TIFF", compression="tiff_adobe_deflate"),
-        "tiff-jpeg": saved(rgb, "TIFF", compression="jpeg"),
-        "tiff-fax": saved(rgb.convert("1"), "TIFF", compression="group4"),
-        "tiff-packbits": saved(palette, "TIFF", compression="packbits"),
-        "tiff-pages": saved(rgb, "TIFF", **frames),
-    }
 
 
 def mutations(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
@@ -195,17 +141,6 @@ def png(width: int, height: int, *chunks: bytes, depth: int = 8, colour: int = 2
     """A PNG of these chunks."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + b"".join(chunks) + png_chunk(b"IEND")
-
-
-def bmp(width: int, height: int, compression: int, data: bytes, bits: int = 8) -> bytes:
-    """A BMP with a colour table that is no grey ramp."""
-    table = bytes(range(255, -1, -1)) * 4 if bits == 8 else b""
-    start = 54 + len(table)
-    head = struct.pack("<2sIHHI", b"BM", start + len(data), 0, 0, start)
-    info = struct.pack(
-        "<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0, 0, 0
-    )
-    return head + info + table + data
 
 
 def gif(width: int, height: int, *blocks: bytes) -> bytes:

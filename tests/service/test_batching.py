@@ -4,6 +4,7 @@ import asyncio
 import math
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -271,6 +272,24 @@ async def test_an_item_that_expired_while_the_event_loop_was_blocked_is_not_run(
         deadline = time.monotonic() + 0.01
         late = asyncio.create_task(batcher.submit("main", item(1), deadline=deadline))
         kept = await queue(batcher, item(2))
+        while time.monotonic() <= deadline:  # the loop cannot see the deadline pass
+            time.sleep(0.001)
+        held.release()
+        held = await runs.next()
+        assert held.values == [2]
+        held.release()
+        await kept
+        with pytest.raises(LateError):
+            await late
+
+
+async def test_a_bucket_of_expired_items_only_is_passed_over() -> None:
+    runs = HeldRuns()
+    async with batching(runs) as batcher:
+        (held,) = await busy(batcher, runs)
+        deadline = time.monotonic() + 0.01
+        late = asyncio.create_task(batcher.submit("main", item(1), deadline=deadline))
+        kept = await queue(batcher, item(2, length=2))
         while time.monotonic() <= deadline:  # the loop cannot see the deadline pass
             time.sleep(0.001)
         held.release()
@@ -769,8 +788,6 @@ async def test_an_event_loop_that_ended_meanwhile_harms_no_other() -> None:
 
 
 async def test_an_idle_slot_keeps_no_picture_alive() -> None:
-    import weakref
-
     runs = HeldRuns()
     async with batching(runs) as batcher:
         inputs = {"x": np.array([1])}

@@ -3,7 +3,6 @@
 import base64
 
 import httpx
-
 from conftest import encoded
 
 

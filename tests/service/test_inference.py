@@ -1,6 +1,7 @@
 """Requests against an application whose runs, decoding and clients a test holds in its hands."""
 
 import asyncio
+import dataclasses
 import json
 import logging
 import threading
@@ -16,8 +17,9 @@ from conftest import encoded
 from fabricate import Tiny
 from fastapi import FastAPI
 
-from service import images, job
+from service import images, inference, job
 from service.app import create_app
+from service.device import Device, Kind
 from service.loading import Model
 from service.session import Arrays
 from service.settings import Settings
@@ -176,9 +178,11 @@ class HeldDecoding:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.free, self.ended = (threading.Event() for _ in range(3))
+        self.count = 0
         decode = images.decode
 
         def held(*arguments: Any) -> Any:
+            self.count += 1
             self.begun.set()
             assert self.free.wait(FAR)
             try:
@@ -226,8 +230,19 @@ async def test_a_client_that_leaves_while_its_run_is_under_way_is_counted_and_no
 
 
 async def test_a_client_that_leaves_while_its_picture_is_decoded_costs_no_run(
-    service: Service, held_decoding: HeldDecoding, caplog: pytest.LogCaptureFixture
+    service: Service,
+    held_decoding: HeldDecoding,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    batcher, enqueued = service.model.batcher, list[int]()
+    enqueue = batcher.enqueue
+
+    def watched(role: str, inputs: Arrays, **more: Any) -> Any:
+        enqueued.append(int(inputs["images"][0, 0, 0]))
+        return enqueue(role, inputs, **more)
+
+    monkeypatch.setattr(batcher, "enqueue", watched)
     client = service.post(50)
     await until(held_decoding.begun.is_set)
     client.leave()
@@ -237,9 +252,89 @@ async def test_a_client_that_leaves_while_its_picture_is_decoded_costs_no_run(
     await until(held_decoding.ended.is_set)
     after = service.post(60)
     assert await service.release(after) == [200]
-    assert service.session.reds == [60]
+    assert enqueued == [60]
     assert service.count("cancelled_total") == 1
     assert not complaints(caplog)
+
+
+async def test_a_client_that_leaves_before_a_thread_had_time_for_its_picture_costs_no_decoding(
+    tmp_path: Path, held_decoding: HeldDecoding
+) -> None:
+    async with serving(tmp_path, cpus=1) as service:
+        first = service.post(50)
+        await until(held_decoding.begun.is_set)
+        second = service.post(60)
+        await until(lambda: service.in_flight == 2)
+        second.leave()
+        await asyncio.wait_for(second.done, FAR)
+        third = service.post(70)
+        held_decoding.free.set()
+        assert await service.release(first, third) == [200, 200]
+        assert held_decoding.count == 2
+        assert service.session.reds == [50, 70]
+
+
+async def test_a_client_that_leaves_just_as_its_picture_is_queued_costs_no_run(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (running,) = await service.busy()
+    batcher, queued, gone = service.model.batcher, threading.Event(), threading.Event()
+    enqueue = batcher.enqueue
+
+    def slow_to_tell(*arguments: Any, **more: Any) -> Any:
+        item = enqueue(*arguments, **more)
+        queued.set()
+        assert gone.wait(FAR)
+        return item
+
+    monkeypatch.setattr(batcher, "enqueue", slow_to_tell)
+    client = service.post(50)
+    await until(queued.is_set)
+    client.leave()
+    await asyncio.wait_for(client.done, FAR)
+    gone.set()
+    await until(lambda: batcher.queued == 0)
+    assert await service.release(running) == [200]
+    assert service.session.reds == [100]
+
+
+async def test_a_message_that_is_no_disconnect_does_not_end_a_request(service: Service) -> None:
+    (running,) = await service.busy()
+    reads = running.reads
+    running.send(b"")
+    await until(lambda: running.reads == reads + 1)
+    assert await service.release(running) == [200]
+
+
+@pytest.mark.parametrize(("kind", "thread"), [("cpu", "tiny-slot"), ("cuda", "pictures")])
+async def test_an_answer_is_finished_where_the_cpu_is(
+    service: Service, monkeypatch: pytest.MonkeyPatch, kind: Kind, thread: str
+) -> None:
+    finish, threads = classify.finish, list[str]()
+
+    def watched(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return finish(*arguments)
+
+    monkeypatch.setattr(classify, "finish", watched)
+    model = dataclasses.replace(service.model, device=Device(kind, 1))
+    monkeypatch.setitem(service.state.registry._models, "tiny", model)
+    assert await service.release(service.post(50)) == [200]
+    assert [name.startswith(thread) for name in threads] == [True]
+
+
+async def test_an_oversight_costs_each_of_several_pictures_its_own_answer_only(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("an oversight")
+
+    monkeypatch.setattr(inference, "Job", broken)
+    body, content_type = _form([encoded((red, 0, 0)) for red in (20, 30)])
+    answers = await Client(service.app, body, content_type).answer()
+    assert [answer["status"] for answer in answers] == [500, 500]
+    assert "oversight" not in str(answers)
+    assert service.in_flight == 0
 
 
 async def test_a_client_that_leaves_before_its_body_is_there_is_counted(

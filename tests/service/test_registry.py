@@ -1,8 +1,9 @@
 """Which models serve, which were refused, and which one a request means."""
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from service.settings import Settings
 from service.tasks import TASKS
 from service.telemetry import Telemetry
 
-Registries = Any
+Registries = Callable[..., Registry]
 
 
 @pytest.fixture
@@ -97,9 +98,10 @@ def test_a_model_that_breaks_the_loader_itself_does_not_keep_the_others_from_ser
 def test_before_loading_nothing_is_ready(tmp_path: Path, registry_over: Registries) -> None:
     Tiny().write(tmp_path)
     registry = registry_over(load=False)
-    for ask in (lambda: registry.get("classify"), lambda: registry.named("tiny")):
-        with pytest.raises(NotReadyError, match="models are still loading"):
-            ask()
+    with pytest.raises(NotReadyError, match="models are still loading"):
+        registry.get("classify")
+    with pytest.raises(NotReadyError, match="models are still loading"):
+        registry.named("tiny")
 
 
 async def test_after_closing_nothing_is_ready(tmp_path: Path, registry_over: Registries) -> None:
@@ -187,8 +189,6 @@ def test_a_default_that_was_set_but_is_not_served_is_not_silently_replaced(
 
 
 async def started(application: FastAPI) -> None:
-    import asyncio
-
     while not application.state.sightline.registry.ready:
         await asyncio.sleep(0.005)
 
@@ -214,8 +214,8 @@ async def test_readyz_names_what_is_served_and_what_was_refused(tmp_path: Path) 
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
         assert "refused" in response.json()["detail"]
-    response = await httpx.AsyncClient(transport=transport, base_url="http://test").get("/readyz")
-    assert response.status_code == 503
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        assert (await http.get("/readyz")).status_code == 503  # stopped
 
 
 async def test_readyz_says_why_when_nothing_is_served(tmp_path: Path) -> None:

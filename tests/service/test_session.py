@@ -15,9 +15,18 @@ from onnx import TensorProto, helper
 
 from service import session as session_module
 from service.contract import Parity, TensorSpec, Variant, read_manifest
-from service.device import CPU_PROVIDER, Device
+from service.device import CPU_PROVIDER, CUDA_PROVIDER, Device
 from service.errors import DeviceError, GraphError, InferenceError
-from service.session import CpuSession, CudaSession, Session, open_session, split, stack
+from service.session import (
+    CpuSession,
+    CudaSession,
+    Session,
+    configure,
+    open_session,
+    split,
+    stack,
+)
+from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 TINY = Tiny(size=8, poison=7)
@@ -124,6 +133,27 @@ def test_bound_buffers_are_reused_and_bounded(
         session.run(pictures(count))
     assert len(kept) == session_module._PINNED_BUFFERS
     assert [shape[0] for _, shape, _ in kept] == list(range(9, 41))  # the oldest went
+
+
+def test_bound_buffers_lie_in_pinned_memory_where_there_is_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    class Candidate:
+        ep_name = CUDA_PROVIDER
+
+        def memory_info(self, kind: Any) -> Any:
+            asked.append(kind)
+            device = ort.OrtAllocatorType.ORT_DEVICE_ALLOCATOR
+            return ort.OrtMemoryInfo("Cpu", device, 0, ort.OrtMemType.DEFAULT)
+
+    configure(Settings().cpu_arena_mib)  # makes the allocator the candidate's memory belongs to
+    monkeypatch.setattr(ort, "get_ep_devices", lambda: [Candidate()])
+    value = session_module._host_tensor((2, 3), np.dtype(np.uint8))
+    value.numpy()[:] = 7
+    assert value.numpy().tolist() == [[7, 7, 7], [7, 7, 7]]
+    assert asked == [ort.OrtDeviceMemoryType.HOST_ACCESSIBLE]
 
 
 def test_a_cuda_session_that_fell_back_to_the_cpu_is_refused(

@@ -1,0 +1,146 @@
+"""Thousands of damaged, odd and hostile pictures against the whole service, in process."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import hostile
+import httpx
+import pytest
+from conftest import encoded
+from fabricate import Tiny
+from fastapi import FastAPI
+from pictures import seeds
+
+from service.errors import Problem
+
+pytestmark = pytest.mark.hostile
+
+MUTATIONS = 10_000
+SEED = 2
+ACCEPTABLE = (200, 400, 413, 415, 422)
+# What a warm service may still grow by while it answers all the mutations twice over. Nothing
+# it does should stay; the allocator's arenas and the metrics' first samples take some.
+MAY_GROW_MIB = 16
+GOOD = encoded((250, 0, 0))
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A classifier that fails on no picture."""
+    Tiny().write(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that sees an answer even where the application raises."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        yield http
+
+
+async def status_of(client: httpx.AsyncClient, data: bytes) -> int:
+    """The status of a picture's answer, which is checked to be an answer or a problem."""
+    raw = {"content-type": "application/octet-stream"}
+    response = await client.post("/classify", content=data, headers=raw)
+    if response.status_code == 200:
+        assert len(response.json()["predictions"]) == 3
+    else:
+        assert response.headers["content-type"] == "application/problem+json"
+        problem = Problem.model_validate_json(response.content)
+        assert problem.status == response.status_code
+        assert len(problem.detail) < 500
+    return response.status_code
+
+
+async def statuses_of(
+    client: httpx.AsyncClient, files: Iterable[tuple[str, bytes]]
+) -> dict[str, int]:
+    """Every file's status, by its name."""
+    return {name: await status_of(client, data) for name, data in files}
+
+
+async def test_no_mutation_of_a_good_file_is_more_than_a_problem(
+    client: httpx.AsyncClient,
+) -> None:
+    statuses = await statuses_of(client, hostile.mutations(MUTATIONS, SEED))
+    assert len(statuses) == MUTATIONS
+    unexpected = {name: s for name, s in statuses.items() if s not in ACCEPTABLE}
+    assert not unexpected
+    # The damage is neither so light that all is read nor so heavy that nothing is looked at.
+    for status in (200, 415, 422):
+        assert MUTATIONS / 50 < list(statuses.values()).count(status) < MUTATIONS * 0.9
+    assert await status_of(client, GOOD) == 200
+
+
+@pytest.mark.parametrize("corpus", ["too_large", "of_many_parts", "oddities"])
+async def test_every_made_trap_has_its_answer(client: httpx.AsyncClient, corpus: str) -> None:
+    traps: list[hostile.Odd] = list(getattr(hostile, corpus)())
+    assert len({trap.name for trap in traps}) == len(traps)
+    statuses = await statuses_of(client, ((trap.name, trap.data) for trap in traps))
+    wrong = {t.name: statuses[t.name] for t in traps if statuses[t.name] not in t.statuses}
+    assert not wrong
+    assert await status_of(client, GOOD) == 200
+
+
+async def test_the_undamaged_files_are_all_read(client: httpx.AsyncClient) -> None:
+    statuses = await statuses_of(client, seeds().items())
+    assert set(statuses.values()) == {200}
+
+
+async def test_hostile_and_good_pictures_at_once_do_not_disturb_each_other(
+    client: httpx.AsyncClient,
+) -> None:
+    async def good(colour: tuple[int, int, int], label: str) -> None:
+        for _ in range(20):
+            raw = {"content-type": "image/png"}
+            response = await client.post("/classify", content=encoded(colour), headers=raw)
+            assert response.status_code == 200
+            assert response.json()["predictions"][0]["label"] == label
+
+    await asyncio.gather(
+        good((250, 0, 0), "red"),
+        good((0, 250, 0), "green"),
+        good((0, 0, 250), "blue"),
+        statuses_of(client, hostile.mutations(200, SEED + 1)),
+        statuses_of(client, hostile.mutations(200, SEED + 2)),
+    )
+
+
+async def test_bad_pictures_in_one_form_fail_alone(client: httpx.AsyncClient) -> None:
+    bad = [data for _, data in hostile.mutations(60, SEED + 3)]
+    for at in range(0, len(bad), 15):
+        batch = [*bad[at : at + 15], GOOD]
+        response = await client.post("/classify", files=[("file", ("x", data)) for data in batch])
+        if response.status_code == 400:  # one was cut down to nothing
+            assert b"" in batch
+            continue
+        assert response.status_code == 200
+        answers = response.json()
+        assert len(answers) == len(batch)
+        assert answers[-1]["predictions"][0]["label"] == "red"
+        assert {answer.get("status", 200) for answer in answers} <= set(ACCEPTABLE)
+
+
+def resident_mib() -> float:
+    """Memory this process holds now."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+async def test_a_warm_service_does_not_grow(client: httpx.AsyncClient) -> None:
+    count = MUTATIONS // 4
+
+    async def once(seed: int) -> None:
+        for name, data in hostile.mutations(count, seed):
+            assert await status_of(client, data) in ACCEPTABLE, name
+
+    for warming in range(2):
+        await once(SEED + 10 + warming)
+    before = resident_mib()
+    for measured in range(4):
+        await once(SEED + 20 + measured)
+    assert resident_mib() - before < MAY_GROW_MIB

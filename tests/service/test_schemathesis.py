@@ -1,0 +1,77 @@
+"""The OpenAPI document is kept, whatever it allows or forbids is sent: schemathesis in process."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from fabricate import Tiny
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from pictures import seeds
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.python.asgi import get_client
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from service.app import create_app
+from service.settings import Settings
+
+EXAMPLES = 300
+# Left out: positive_data_acceptance and negative_data_rejection, since a body that fits the
+# document ("any bytes") is hardly ever a picture.
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    unsupported_method,
+    allow_header_conformance,
+]
+CONFIG = {
+    "base-url": "http://testserver",
+    "generation": {"mode": "all", "max-examples": EXAMPLES, "deterministic": True},
+}
+
+
+document = schemathesis.openapi.from_path(
+    Path(__file__).parents[2] / "docs/openapi.json", config=SchemathesisConfig.from_dict(CONFIG)
+)
+
+
+schemathesis.serializer.alias(["image/bmp", "image/tiff"], "application/octet-stream")
+for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff"):
+    good = [data for name, data in seeds().items() if name.startswith(kind)]
+    schemathesis.openapi.media_type(f"image/{kind}", st.sampled_from(good) | st.binary())
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[requests.Session]:
+    """A client, in process, of an application that serves the tiny classifier."""
+    Tiny().write(tmp_path)
+    app: Any = create_app(Settings(models=tmp_path))
+    with get_client(app) as session:  # schemathesis ends the application with the test
+        while session.get("/readyz").status_code == 503:
+            time.sleep(0.005)
+        yield session
+
+
+@document.parametrize()
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
+def test_every_answer_is_one_the_document_describes(
+    case: schemathesis.Case[Any], client: requests.Session
+) -> None:
+    case.call_and_validate(session=client, checks=CHECKS)

@@ -1,0 +1,1 @@
+"""Readers of pictures and labels shared by tasks."""

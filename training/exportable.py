@@ -1,0 +1,102 @@
+"""What a task hands over to become a model folder; ``training.export`` knows nothing else."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from service.contract import DataSource, InputGeometry, Precision
+from service.session import Arrays, Session
+
+Same = Callable[[Arrays, Arrays], bool]
+"""Whether two outputs for one item mean the same: (expected, actual)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A measured quality of one variant; see ``service.contract.Metric``."""
+
+    name: str
+    value: float
+    dataset: str
+    split: str
+    samples: int
+
+
+Evaluate = Callable[[Mapping[str, Session]], Sequence[Score]]
+"""Measures one variant, given an open session for every role. Called for fp32 first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One graph of a model.
+
+    Attributes:
+        module: gives a tensor or a tuple of tensors, batch first.
+        example: the inputs by name, in the order ``module`` takes them, for a batch of two.
+        outputs: names of the outputs, in order.
+        golden: two items to record the outputs of; generated, as they are committed.
+        checked: items to compare PyTorch and ONNX Runtime on, without the batch dimension.
+        calibration: items that show the 8-bit variant what values to expect; none, no variant.
+        dynamic: for each input the axes of free length and the names of the lengths.
+        precisions: the variants to make.
+        tolerance: how far fp32 may stand from PyTorch, as ``service.golden.deviation`` has it.
+        same: a further condition every checked item must meet.
+        keep_float: names of ONNX nodes the 8-bit variant computes in float32.
+    """
+
+    module: nn.Module
+    example: Mapping[str, Tensor]
+    outputs: tuple[str, ...]
+    golden: Sequence[Arrays]
+    checked: Sequence[Arrays]
+    calibration: Sequence[Arrays] = ()
+    dynamic: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+    tolerance: float = 1e-4
+    same: Same | None = None
+    keep_float: frozenset[str] = frozenset()
+
+    def axes(self, name: str) -> Mapping[int, str]:
+        """The free axes of an input: the batch, unless said otherwise."""
+        return self.dynamic.get(name, {0: "N"})
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the model card says in words; the tables are made from the manifest.
+
+    Attributes:
+        summary: what the model is, where it comes from.
+        use: what it is for, and what it is not for.
+        data: what it was trained, calibrated and measured on, and under which terms.
+        figures: how to read the measured figures.
+    """
+
+    summary: str
+    use: str
+    data: str
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exportable:
+    """A model ready to be exported; the fields are the manifest's where they share a name."""
+
+    name: str
+    version: str
+    task: str
+    description: str
+    graphs: Mapping[str, Graph]
+    input: InputGeometry
+    card: Card
+    command: str
+    data: tuple[DataSource, ...]
+    licence: str
+    default: bool = False
+    labels: tuple[str, ...] = ()
+    options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    evaluate: Evaluate | None = None

@@ -1,0 +1,1 @@
+"""One package a task, each named as its module in ``service.tasks``."""

@@ -1,0 +1,1 @@
+"""Classification: which of a list of labels a picture shows."""
