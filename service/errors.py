@@ -84,6 +84,11 @@ class BodyTimeoutError(RequestError):
     kind = "body-timeout"
     title = "Request body timed out"
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``Connection: close``, since the rest of the body may still come."""
+        return {"Connection": "close"}
+
 
 class TooLargeError(RequestError):
     """More bytes, pixels, frames or files than the limits allow."""

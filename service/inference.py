@@ -24,7 +24,7 @@ from service.priority import step_back
 from service.registry import Registry
 from service.settings import Settings
 from service.task import Answered, Params
-from service.uploads import read_images
+from service.uploads import BodyBudget, read_images
 
 
 class Inference:
@@ -33,6 +33,7 @@ class Inference:
     def __init__(self, settings: Settings, registry: Registry, cpus: int) -> None:
         """Start a thread a CPU for decoding, resizing and finishing."""
         self._settings, self._registry = settings, registry
+        self._bodies = BodyBudget(settings.max_bodies_mib << 20)
         self._threads = ThreadPoolExecutor(cpus, "pictures", initializer=step_back)
 
     async def answer(
@@ -50,18 +51,20 @@ class Inference:
         settings = self._settings
         try:
             model.admission.check()  # a full service says so before it reads a body
-            images = await read_images(
-                request,
-                max_bytes=settings.max_body_bytes,
-                max_files=settings.max_files,
-                timeout_s=settings.body_timeout_s,
-            )
-            deadline = time.monotonic() + settings.timeout_s
-            with model.admission.admit(len(images)):
-                async with UntilGone(request):
-                    if len(images) == 1:
-                        return await self.infer(model, images[0], params, deadline)
-                    return await self._each(model, images, params, deadline)
+            with self._bodies.body() as take:
+                images = await read_images(
+                    request,
+                    max_bytes=settings.max_body_bytes,
+                    max_files=settings.max_files,
+                    timeout_s=settings.body_timeout_s,
+                    take=take,
+                )
+                deadline = time.monotonic() + settings.timeout_s
+                with model.admission.admit(len(images)):
+                    async with UntilGone(request):
+                        if len(images) == 1:
+                            return await self.infer(model, images[0], params, deadline)
+                        return await self._each(model, images, params, deadline)
         except BusyError:
             model.meter.rejected.inc()
             raise

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
         1000, description="Open connections; past it, 503 before anything is read."
     )
     max_body_mib: float = Field(32.0, gt=0, description="Largest body in MiB; past it, 413.")
+    max_bodies_mib: Positive = Field(
+        512, description="Most memory all request bodies together may hold, in MiB; past it, 429."
+    )
     max_files: Positive = Field(16, description="Most images in one request; past it, 413.")
     max_pixels: Positive = Field(
         50_000_000, description="Largest width x height of an image; past it, 413."

@@ -5,6 +5,8 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from service.errors import (
     BodyTimeoutError,
+    BusyError,
     ClientGoneError,
     RequestError,
     TooLargeError,
@@ -35,6 +38,47 @@ _HOW = (
 )
 
 
+Take = Callable[[int], None]
+"""Accounts for bytes that have just arrived; raises BusyError when there is no room for them."""
+
+
+class BodyBudget:
+    """Bounds the memory of all request bodies together, from their first byte to their answer.
+
+    Counting bytes rather than bodies leaves nothing to hold for a client that sends slowly.
+    Used from the event loop only, so it needs no lock.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        """Nothing is held yet."""
+        self.max_bytes, self.held = max_bytes, 0
+
+    @contextmanager
+    def body(self) -> Iterator[Take]:
+        """Account for one body while the block runs.
+
+        Yields:
+            Call it with the length of every chunk; it raises BusyError past the bound.
+        """
+        mine = 0
+
+        def take(count: int) -> None:
+            nonlocal mine
+            if self.held + count > self.max_bytes:
+                raise BusyError("too many bytes are being received; try again later")
+            self.held += count
+            mine += count
+
+        try:
+            yield take
+        finally:
+            self.held -= mine
+
+
+def _unbounded(_: int) -> None:
+    """Take any number of bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part of a multipart body: the form field's name and the bytes sent for it."""
@@ -44,13 +88,19 @@ class Part:
 
 
 async def read_images(
-    request: Request, *, max_bytes: int, max_files: int, timeout_s: float
+    request: Request,
+    *,
+    max_bytes: int,
+    max_files: int,
+    timeout_s: float,
+    take: Take = _unbounded,
 ) -> list[bytes]:
     """Read the encoded pictures of a request, in order; at least one.
 
     Raises:
         RequestError: the body is malformed, empty or holds something else.
         BodyTimeoutError: it did not arrive within ``timeout_s`` seconds.
+        BusyError: ``take`` had no room for it.
         TooLargeError: more than ``max_bytes`` or ``max_files``.
         UnsupportedMediaError: none of the three forms.
         ClientGoneError: the client left before the body was complete.
@@ -59,7 +109,7 @@ async def read_images(
     media_type = header.partition(";")[0].strip().lower()
     if media_type not in ("multipart/form-data", "application/json") and not _is_raw(media_type):
         raise UnsupportedMediaError(f"Content-Type is {media_type or 'missing'}; {_HOW}")
-    body = await read_body(request, max_bytes=max_bytes, timeout_s=timeout_s)
+    body = await read_body(request, max_bytes=max_bytes, timeout_s=timeout_s, take=take)
     if not body:
         raise RequestError(f"the body is empty; {_HOW}")
     unpack = partial(_unpack, body, media_type, header, max_files)
@@ -78,7 +128,9 @@ def _unpack(body: bytes, media_type: str, content_type: str, max_files: int) -> 
     return [body]
 
 
-async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(
+    request: Request, *, max_bytes: int, timeout_s: float, take: Take = _unbounded
+) -> bytes:
     """Read a whole body, refusing one that announces or sends more than ``max_bytes``."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
@@ -91,6 +143,7 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> by
                 received += len(chunk)
                 if received > max_bytes:
                     raise _too_large(max_bytes)
+                take(len(chunk))
                 chunks.append(chunk)
     except TimeoutError:
         raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} s") from None

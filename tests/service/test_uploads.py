@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from service.errors import (
     BodyTimeoutError,
+    BusyError,
     ClientGoneError,
     RequestError,
     TooLargeError,
     UnsupportedMediaError,
 )
 from service.settings import Settings
-from service.uploads import Part, parse_form, read_images
+from service.uploads import BodyBudget, Part, parse_form, read_images
 
 JSON = "application/json"
 FORM = 'multipart/form-data; boundary="limit"'
@@ -357,3 +358,26 @@ async def test_a_body_that_does_not_arrive_answers_408_and_a_client_that_left_no
     gone = await answer(first, {"type": "http.disconnect"})
     assert gone[0]["status"] == 499
     assert gone[1]["body"] == b""
+
+
+async def test_all_bodies_together_hold_no_more_than_the_budget() -> None:
+    budget = BodyBudget(1000)
+    with budget.body() as first, budget.body() as second:
+        first(600)
+        with pytest.raises(BusyError):
+            second(401)
+        second(400)
+        assert budget.held == 1000
+    assert budget.held == 0
+
+
+async def test_a_body_without_room_is_refused_as_busy_and_leaves_nothing_behind() -> None:
+    budget = BodyBudget(len(RED) - 1)
+    request = request_of([RED[:10], RED[10:]], "image/png")
+    with pytest.raises(BusyError), budget.body() as take:
+        await read_images(request, max_bytes=1 << 20, max_files=1, timeout_s=5, take=take)
+    assert budget.held == 0
+
+
+def test_a_connection_whose_body_came_late_is_closed() -> None:
+    assert BodyTimeoutError("late").headers == {"Connection": "close"}

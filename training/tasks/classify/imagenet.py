@@ -4,7 +4,14 @@ Of the ImageNet weights that registries hold, EfficientNet-Lite2 has the best ac
 costs on a CPU, and the family was made to be computed in 8 bits. Nothing is trained here: weights
 are fetched, verified, exported, measured.
 
-``sightline-train imagenet --data imagenet-sample-images`` takes about three minutes on two cores.
+``sightline-train imagenet --data imagenet-sample-images`` takes three minutes on two cores and
+gives, on those 1000 pictures, top-1 90.5 % (fp32) and 90.6 % (int8) for ``imagenet``, 88.0 % and
+88.0 % for ``imagenet-small``.
+
+Pictures are resized bilinearly, which takes 0.8 ms from 640x480 where bicubic, which the weights
+were trained with, takes 1.4. On the 1000 pictures and their mirror images, the two reach
+90.0 % and 90.2 % (fp32), 90.1 % and 90.5 % (int8) with ``imagenet``, 87.6 % and 88.2 % (fp32),
+87.7 % and 88.2 % (int8) with ``imagenet-small``.
 """
 
 from collections.abc import Mapping
@@ -158,7 +165,9 @@ def _card(edition: Edition, published: weights.Weights) -> Card:
             f"`{SAMPLE_NAME}` holds one picture a class and most likely comes from the training "
             "pictures, so these figures check the preprocessing and compare the variants with one "
             "another; they are not an accuracy on unseen pictures, for which see the published "
-            "figure above. With 1000 pictures, differences of a few tenths of a point are chance."
+            "figure above. With 1000 pictures, differences of a few tenths of a point are chance. "
+            "The 8-bit variant computes the same on processors with and without VNNI: its weights "
+            "are scaled so that no pair of products overflows 16 bits."
         ),
         data=(
             "The 8-bit variant is calibrated on random crops of public-domain pictures. No picture "
