@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench bench-peers models check-models openapi clean
+.PHONY: help serve test check format bench bench-peers models check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,9 +67,10 @@ check-models: $(UV) ## verify hashes, signatures and golden outputs of the model
 	$(SYNC) --extra cpu
 	$(VENV)/bin/sightline models check --models $(MODELS)
 
-openapi: $(UV) ## write docs/openapi.json from the routes
+generate: $(UV) ## write docs/openapi.json and docs/settings.md from the code
 	$(SYNC) --extra cpu
 	$(RUN) service.openapi > docs/openapi.json
+	$(RUN) service.settings_doc > docs/settings.md
 
 clean: ## remove environments and caches
 	rm -rf .venv .venv-gpu .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -71,6 +71,7 @@ def serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=settings.max_connections,
         backlog=max(2048, settings.max_connections),
         timeout_keep_alive=30,

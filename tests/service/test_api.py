@@ -101,7 +101,7 @@ async def classify(client: httpx.AsyncClient, picture: bytes = RED, **query: Any
 
 
 def test_the_committed_document_is_that_of_the_routes() -> None:
-    assert DOCUMENT.read_text() == openapi.document(), "run: make openapi"
+    assert DOCUMENT.read_text() == openapi.document(), "run: make generate"
 
 
 def test_the_document_names_every_status_an_endpoint_for_pictures_can_give() -> None:
