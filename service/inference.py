@@ -140,6 +140,9 @@ class UntilGone:
     ) -> None:
         """Stop watching; turn the cancellation we caused into ClientGoneError."""
         self._watcher.cancel()
+        # A cancelled task keeps its traceback, which leads back here: without this a cycle would
+        # hold every request's picture until the garbage collector stops the world for it.
+        del self._watcher
         if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError):
             self._task.uncancel()
             raise ClientGoneError("the client closed the connection") from None

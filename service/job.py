@@ -42,9 +42,10 @@ class Job:
         self._arrived = time.monotonic()
 
     def abandon(self) -> None:
-        """Leave the queue, if the job is in it."""
-        if self._item is not None:
-            self._model.batcher.withdraw(self._item)
+        """Leave the queue, if the job is in it; called once nobody waits, answered or not."""
+        item, self._item = self._item, None  # the item leads back here: leave no cycle behind
+        if item is not None:
+            self._model.batcher.withdraw(item)
 
     def prepare(self) -> None:
         """Decode, make ready and queue; in a picture thread."""

@@ -125,6 +125,7 @@ class CudaSession:
             "arena_extend_strategy": "kSameAsRequested",
             "cudnn_conv_algo_search": "HEURISTIC",
             "cudnn_conv_use_max_workspace": "1",
+            "use_tf32": "0",  # fp32 means fp32; what wants speed ships an fp16 variant
             **({"gpu_mem_limit": str(gpu_mem_mib * _MIB)} if gpu_mem_mib else {}),
         }
         options = _options(threads=1)

@@ -212,6 +212,7 @@ class _Build:
                     split=score.split,
                     variant=precision,
                     samples=score.samples,
+                    ranks=score.ranks,
                 )
                 for score in self.exportable.evaluate(sessions)
             ]

@@ -22,6 +22,7 @@ class Score:
     dataset: str
     split: str
     samples: int
+    ranks: bool = True
 
 
 Evaluate = Callable[[Mapping[str, Session]], Sequence[Score]]

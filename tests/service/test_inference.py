@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import json
 import logging
 import threading
@@ -554,3 +555,19 @@ def _scores(colour: Sequence[int]) -> dict[str, float]:
     logits = np.array(colour, np.float64) * 0.1
     exponentials = np.exp(logits - logits.max())
     return dict(zip(("red", "green", "blue"), exponentials / exponentials.sum(), strict=True))
+
+
+async def test_an_answered_request_leaves_no_cycle_behind(client: httpx.AsyncClient) -> None:
+    for _ in range(3):
+        assert (await client.post("/classify", files={"file": encoded((1, 2, 3))})).is_success
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(20):
+            await client.post("/classify", files={"file": encoded((1, 2, 3))})
+        gc.collect()
+        ours = {type(thing) for thing in gc.garbage if type(thing).__module__.startswith("service")}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert ours == set()

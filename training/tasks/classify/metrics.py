@@ -33,11 +33,15 @@ class Accuracy:
         }
         if self._first is None:
             self._first = best
-        figures["agreement_with_fp32"] = float(np.mean(best == self._first))
+        agreement = float(np.mean(best == self._first))
         return [
-            Score(name, round(value, 6), self._dataset, self._split, len(self._items))
-            for name, value in figures.items()
+            *(self._score(name, value) for name, value in figures.items()),
+            self._score("agreement_with_fp32", agreement, ranks=False),
         ]
+
+    def _score(self, name: str, value: float, *, ranks: bool = True) -> Score:
+        count = len(self._items)
+        return Score(name, round(value, 6), self._dataset, self._split, count, ranks)
 
 
 def top_k_accuracy(logits: NDArray[np.floating], targets: NDArray[np.int64], k: int) -> float:
