@@ -69,6 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async def load() -> None:
         await state.registry.load_all_in_thread()
         gc.collect()
+        gc.set_threshold(50_000, 20, 50)
         gc.freeze()  # what start-up made lives on; spare every later collection the walk
 
     loading = asyncio.create_task(load())

@@ -142,7 +142,7 @@ class Loader:
     ) -> Model:
         on_cpu = self.device.kind == "cpu"
         slots = self.settings.slots or (self.device.cpus if on_cpu else 2)
-        max_batch = self.settings.max_batch or (4 if on_cpu else 32)
+        max_batch = self.settings.max_batch or (2 if on_cpu else 32)
         capacity = self.settings.queue_size + slots * max_batch
         admission = Admission(capacity, parent=self.in_service)
         meter = self.telemetry.meter(manifest.task, manifest.name)

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         None, description="Runs at a time and model; default: one a CPU, 2 on a GPU."
     )
     max_batch: Positive | None = Field(
-        None, description="Most items in one run; default: 4 on a CPU, 32 on a GPU."
+        None, description="Most items in one run; default: 2 on a CPU, 32 on a GPU."
     )
     queue_size: Positive = Field(
         64, description="Items a model lets in beyond those running; past it, 429."
