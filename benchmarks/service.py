@@ -46,9 +46,17 @@ def report(model: str, picture: bytes, seconds: float, *, with_overload: bool) -
     with running(command, f"http://127.0.0.1:{port}/readyz"):
         wrk(url, body, 8, 2)  # warm
         print(f"Model {model}, picture of {len(picture):,} bytes, {seconds:g} s a row.\n")
-        print(
-            "| connections | requests/s | limit | of the limit | p50 ms | p95 ms | p99 ms | errors |"
+        head = (
+            "connections",
+            "requests/s",
+            "limit",
+            "share",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "errors",
         )
+        print(f"| {' | '.join(head)} |")
         print("|---:|---:|---:|---:|---:|---:|---:|---:|")
         for connections in CONNECTIONS:
             loads, limits = [], [measure_limit(model, picture, piece)]
@@ -64,7 +72,9 @@ def report(model: str, picture: bytes, seconds: float, *, with_overload: bool) -
                 f"| {sum(load.errors for load in loads)} |",
                 flush=True,
             )
-        print("\nLimit: decode + run + top-k on all cores with no HTTP, in pictures/s.")
+        print(
+            "\nLimit: decode + run + top-k on all cores with no HTTP, in pictures/s; share: of it."
+        )
         if with_overload:
             report_overload(port, model, body, 3 * rate, seconds)
 
