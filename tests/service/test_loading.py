@@ -72,7 +72,7 @@ async def test_a_loaded_model_answers_and_says_what_it_is(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("device", "settings", "slots", "max_batch", "capacity"),
     [
-        (Device("cpu", 3), {}, 3, 4, 64 + 12),
+        (Device("cpu", 3), {}, 3, 2, 64 + 6),
         (Device("cpu", 3), {"slots": 2, "max_batch": 4, "queue_size": 5}, 2, 4, 5 + 8),
     ],
 )
