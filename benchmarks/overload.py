@@ -15,8 +15,6 @@ from benchmarks.load import BOUNDARY
 class Overload:
     """Latencies in milliseconds by status; ``-1`` stands for a broken connection."""
 
-    offered_per_second: float
-    seconds: float
     latencies_ms: dict[int, list[float]] = field(default_factory=dict)
 
     def percentile(self, status: int, percent: int) -> float:
@@ -84,7 +82,7 @@ def overload(host: str, port: int, path: str, body: bytes, rate: float, seconds:
 
 async def _offer(host: str, port: int, request: bytes, rate: float, seconds: float) -> Overload:
     loop = asyncio.get_running_loop()
-    result = Overload(rate, seconds)
+    result = Overload()
     idle: list[_Client] = []
     opened: list[_Client] = []
 

@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from service.images import Limits, decode
+from service.images import Limits
+from service.job import finish, prepare
 from service.loading import Model
-from service.resize import needed_size
 from service.session import Arrays
-from service.task import ImageSeen, Inferred, ModelUsed, Timing
+from service.task import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,10 @@ def limit(model: Model, picture: bytes, limits: Limits, seconds: float) -> Rate:
 
 def whole_way(model: Model, picture: bytes, limits: Limits, lone: bool = False) -> None:
     """Take one picture all the way in the calling thread."""
-    decoded = decode(picture, limits, partial(needed_size, geometry=model.manifest.input))
-    prepared = model.task.prepare(decoded, model.manifest)
+    prepared = prepare(model, picture, limits)
     outputs = model.sessions[prepared.role].run([prepared.inputs], lone=lone)[0]
-    manifest = model.manifest
-    common = {
-        "model": ModelUsed(name=manifest.name, version=manifest.version, precision=model.precision),
-        "image": ImageSeen(width=decoded.width, height=decoded.height),
-        "timing_ms": Timing(decode=0, queue=0, run=0, total=0),
-    }
-    params = model.task.Params()
-    model.task.finish(Inferred(manifest, outputs, prepared.placement, common), params)
+    timing = Timing(decode=0, queue=0, run=0, total=0)
+    finish(model, outputs, prepared.placement, timing, model.task.Params())
 
 
 def rate(call: Callable[[], object], threads: int, seconds: float) -> Rate:
@@ -122,6 +115,5 @@ def photograph(width: int, height: int, seed: int = 0, quality: int = 90) -> byt
 
 
 def _inputs(model: Model, picture: bytes, limits: Limits) -> tuple[str, Arrays]:
-    decoded = decode(picture, limits, partial(needed_size, geometry=model.manifest.input))
-    prepared = model.task.prepare(decoded, model.manifest)
+    prepared = prepare(model, picture, limits)
     return prepared.role, prepared.inputs

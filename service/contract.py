@@ -21,7 +21,6 @@ from pydantic import (
 
 from service.errors import ManifestError
 
-SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.npz"
 

@@ -13,13 +13,33 @@ from functools import partial
 
 from service.batching import Answer, Item
 from service.errors import InferenceError, SightlineError
-from service.images import Limits, Size, decode
+from service.images import Limits, decode
 from service.loading import Model
 from service.promise import Promise
 from service.resize import Placement, needed_size
-from service.task import Answered, ImageSeen, Inferred, ModelUsed, Params, Timing
+from service.session import Arrays
+from service.task import Answered, ImageSeen, Inferred, ModelUsed, Params, Prepared, Timing
 
 log = logging.getLogger(__name__)
+
+
+def prepare(model: Model, image: bytes, limits: Limits) -> Prepared:
+    """Decode an encoded picture, no larger than the model needs it, and make it ready."""
+    picture = decode(image, limits, partial(needed_size, geometry=model.manifest.input))
+    return model.task.prepare(picture, model.manifest)
+
+
+def finish(
+    model: Model, outputs: Arrays, placement: Placement, timing: Timing, params: Params
+) -> Answered:
+    """Turn one picture's outputs into its answer."""
+    manifest = model.manifest
+    common = {
+        "model": ModelUsed(name=manifest.name, version=manifest.version, precision=model.precision),
+        "image": ImageSeen(width=placement.width, height=placement.height),
+        "timing_ms": timing,
+    }
+    return model.task.finish(Inferred(manifest, outputs, placement, common), params)
 
 
 class Job:
@@ -53,10 +73,7 @@ class Job:
             return
         try:
             self._began = time.monotonic()
-            picture = decode(
-                self._image, self._limits, partial(needed_size, geometry=self._model.manifest.input)
-            )
-            prepared = self._model.task.prepare(picture, self._model.manifest)
+            prepared = prepare(self._model, self._image, self._limits)
             self._prepared = time.monotonic()
             if self.promise.is_abandoned():
                 return
@@ -64,41 +81,32 @@ class Job:
                 prepared.role,
                 prepared.inputs,
                 deadline=self._deadline,
-                settle=partial(self._ran, (picture.width, picture.height), prepared.placement),
+                settle=partial(self._ran, prepared.placement),
             )
             if self.promise.is_abandoned():  # since the check above: abandon() found no item then
                 self.abandon()
         except Exception as error:
             self._fail(error)
 
-    def _ran(self, size: Size, placement: Placement, answer: Answer | SightlineError) -> None:
+    def _ran(self, placement: Placement, answer: Answer | SightlineError) -> None:
         if isinstance(answer, SightlineError):
             self._fail(answer)
         elif self._model.device.kind == "cpu":
-            self._finish(size, placement, answer)
+            self._finish(placement, answer)
         else:
-            self._threads.submit(self._finish, size, placement, answer)
+            self._threads.submit(self._finish, placement, answer)
 
-    def _finish(self, size: Size, placement: Placement, answer: Answer) -> None:
+    def _finish(self, placement: Placement, answer: Answer) -> None:
         if self.promise.is_abandoned():
             return
         try:
-            manifest = self._model.manifest
             timing = Timing(
                 decode=_ms(self._prepared - self._began),
                 queue=_ms(self._began - self._arrived + answer.queue_s),
                 run=_ms(answer.run_s),
                 total=0.0,
             )
-            common = {
-                "model": ModelUsed(
-                    name=manifest.name, version=manifest.version, precision=self._model.precision
-                ),
-                "image": ImageSeen(width=size[0], height=size[1]),
-                "timing_ms": timing,
-            }
-            inferred = Inferred(manifest, answer.outputs, placement, common)
-            result = self._model.task.finish(inferred, self._params)
+            result = finish(self._model, answer.outputs, placement, timing, self._params)
             timing.total = _ms(time.monotonic() - self._arrived)
             self._model.meter.timing(timing)
             self.promise.settle(result)
