@@ -1,11 +1,13 @@
 """The ``sightline`` command: serve, look at models, measure this machine."""
 
 import argparse
+import functools
 import math
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,20 @@ _EXAMPLES = """examples:
   sightline serve --host 0.0.0.0 --port 9000 --device cuda
   sightline models list                          # what is there, and what it promises
   sightline models check --models /srv/models    # hashes, signatures, golden outputs
+  sightline models import --help                 # a foreign ONNX file becomes a model folder
   sightline bench --model imagenet               # what this machine can do, without HTTP
 
 Every flag can also be given as an environment variable, SIGHTLINE_<NAME>."""
+#: Entry points of this group are actions of ``sightline models`` that the service cannot do itself.
+ACTIONS = "sightline.models"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parsed = vars(_parser().parse_args(arguments))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:2] == ["models", "import"]:
+        return import_model(words[2:])
+    parsed = vars(_parser().parse_args(words))
     command = parsed.pop("run")
     own = {name: parsed.pop(name) for name in ("model", "image", "seconds") if name in parsed}
     try:
@@ -136,6 +144,37 @@ def check_models(settings: Settings, model: str | None = None) -> int:
     return 1 if failed else 0
 
 
+def import_model(arguments: Sequence[str]) -> int:
+    """Hand over to the training kit, which can edit a graph as the service cannot.
+
+    The kit offers its action as the entry point ``import`` of the group ``sightline.models``: a
+    function of the arguments, of ``prog``, of the folder ``models`` and of ``report``, which it
+    tells its steps; it raises SightlineError where it fails.
+    """
+    try:
+        offered = metadata.entry_points(group=ACTIONS, name="import")
+        action = next(iter(offered)).load()
+    except (ModuleNotFoundError, StopIteration) as error:
+        missing = getattr(error, "name", None) or "the training kit"
+        print(
+            f"sightline: models import needs {missing}, which is not installed; install Sightline "
+            "with its extra 'import', as in: pip install '.[cpu,import]'",
+            file=sys.stderr,
+        )
+        return 1
+    try:
+        report = functools.partial(print, flush=True)
+        models = Settings().models
+        action(arguments, prog="sightline models import", models=models, report=report)
+    except ValidationError as error:
+        print(f"sightline: {describe(error)}", file=sys.stderr)
+        return 2
+    except (SightlineError, OSError) as error:
+        print(f"sightline: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def measure(settings: Settings, model: str, image: Path | None, seconds: float) -> int:
     """Measure what this machine can do with a model, without HTTP."""
     loader = loader_of(settings)
@@ -162,9 +201,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=service.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _command(commands, "serve", serve, "serve the models over HTTP")
-    models = commands.add_parser("models", help="list or check the model folders")
+    models = commands.add_parser("models", help="list, check or import model folders")
     actions = models.add_subparsers(required=True, metavar="ACTION")
     _command(actions, "list", list_models, "list the model folders")
+    # Listed here, run by import_model: its flags are known where it is installed.
+    actions.add_parser("import", help="make a model folder of a foreign ONNX file", add_help=False)
     check = _command(actions, "check", check_models, "verify hashes, signatures, golden outputs")
     check.add_argument("--model", metavar="NAME", help="only this model")
     run = _command(commands, "bench", measure, "measure what this machine can do, without HTTP")

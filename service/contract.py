@@ -67,8 +67,9 @@ class FileRef(_Frozen):
 class Parity(_Frozen):
     """How far a graph may stand from its reference, and how far it stood when it was made.
 
-    For ``fp32`` the reference is the PyTorch module; for the other variants it is their own
-    recorded golden output, so that the figure says what another machine may change.
+    For ``fp32`` the reference is the PyTorch module, or the original file of an imported model;
+    for the other variants it is their own recorded golden output, so that the figure says what
+    another machine may change.
     """
 
     tolerance: float = Field(ge=0)

@@ -1,11 +1,35 @@
 """The model card (Mitchell et al., 2019, https://arxiv.org/abs/1810.03993) of a model folder."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.contract import Manifest
-from training.exportable import Card
 
 _MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the model card says in words; the tables are made from the manifest.
+
+    Attributes:
+        summary: what the model is, where it comes from.
+        use: what it is for, and what it is not for.
+        data: what it was trained, calibrated and measured on, and under which terms.
+        figures: how to read the measured figures.
+        reference: what the float32 graph was compared with.
+        unmeasured: why there is no figure, where there is none.
+    """
+
+    summary: str
+    use: str
+    data: str
+    figures: str
+    reference: str = "PyTorch"
+    unmeasured: str = (
+        "they were made without the pictures to measure them on, and are not byte for byte the "
+        "files that were measured before"
+    )
 
 
 def render(manifest: Manifest, card: Card, folder: Path) -> str:
@@ -24,9 +48,9 @@ def render(manifest: Manifest, card: Card, folder: Path) -> str:
         "## Input",
         _input(manifest),
         "## Variants",
-        _variants(manifest, folder),
+        _variants(manifest, card, folder),
         "## Measured",
-        _metrics(manifest),
+        _metrics(manifest, card),
         card.figures,
         "## Data and licence",
         card.data,
@@ -46,7 +70,7 @@ def _input(manifest: Manifest) -> str:
     )
 
 
-def _variants(manifest: Manifest, folder: Path) -> str:
+def _variants(manifest: Manifest, card: Card, folder: Path) -> str:
     rows = [
         [
             f"`{variant.file}`",
@@ -59,18 +83,15 @@ def _variants(manifest: Manifest, folder: Path) -> str:
         for precision, variant in variants.items()
     ]
     note = (
-        "Deviation: of fp32 from PyTorch, of the others from their own recorded outputs when "
-        "replayed; measured where it was made, and the most another machine may show."
+        f"Deviation: of fp32 from {card.reference}, of the others from their own recorded outputs "
+        "when replayed; measured where it was made, and the most another machine may show."
     )
     return _table(["file", "role", "precision", "size", "deviation"], rows) + "\n\n" + note
 
 
-def _metrics(manifest: Manifest) -> str:
+def _metrics(manifest: Manifest, card: Card) -> str:
     if not manifest.metrics:
-        return (
-            "Nothing was measured for these files: they were made without the pictures to measure "
-            "them on, and are not byte for byte the files that were measured before."
-        )
+        return f"Nothing was measured for these files: {card.unmeasured}."
     precisions = list(dict.fromkeys(metric.variant for metric in manifest.metrics))
     values = {
         (metric.name, metric.dataset, metric.split, metric.variant): metric

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from service.contract import DataSource, InputGeometry, Precision
 from service.session import Arrays, Session
+from training.card import Card
+
+__all__ = ["Card", "Evaluate", "Exportable", "Graph", "Same", "Score"]
 
 Same = Callable[[Arrays, Arrays], bool]
 """Whether two outputs for one item mean the same: (expected, actual)."""
@@ -62,23 +65,6 @@ class Graph:
     def axes(self, name: str) -> Mapping[int, str]:
         """The free axes of an input: the batch, unless said otherwise."""
         return self.dynamic.get(name, {0: "N"})
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What the model card says in words; the tables are made from the manifest.
-
-    Attributes:
-        summary: what the model is, where it comes from.
-        use: what it is for, and what it is not for.
-        data: what it was trained, calibrated and measured on, and under which terms.
-        figures: how to read the measured figures.
-    """
-
-    summary: str
-    use: str
-    data: str
-    figures: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,51 +1,68 @@
-"""Whether a graph computes what the PyTorch module computes."""
+"""Whether a graph computes what its reference computes, and how it rounds.
 
-from collections.abc import Iterator, Mapping, Sequence
+The reference is a function, so that a PyTorch module and a foreign file are compared alike.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-import torch
 from numpy.typing import NDArray
 
 from service.golden import deviation
-from service.session import Arrays, Session, split, stack
-from training.exportable import Graph
+from service.session import Arrays, Session, stack
 
 BATCHES = (1, 2, 5)
 
+Reference = Callable[[Sequence[Arrays]], Sequence[Arrays]]
+"""What a batch of items should give, one mapping of output name to array an item."""
+
 
 class ParityError(Exception):
-    """The exported graph does not compute what the module computes; nothing is written."""
+    """A graph does not compute what its reference computes; nothing is written."""
 
 
-def check_parity(graph: Graph, session: Session, what: str) -> float:
-    """Compare a session with the module on every checked item, in batches of 1, 2 and 5.
+def check_parity(
+    session: Session,
+    items: Sequence[Arrays],
+    reference: Reference,
+    tolerance: float,
+    what: str,
+    *,
+    than: str = "PyTorch",
+    same: Callable[[Arrays, Arrays], bool] | None = None,
+) -> float:
+    """Compare a session with a reference on every item, in batches of 1, 2 and 5.
 
     Args:
-        graph: the module, the items and the tolerance.
-        session: the float32 graph, opened as the service opens it.
+        session: the graph, opened as the service opens it.
+        items: inputs by name, without the batch dimension.
+        reference: gives the expected outputs.
+        tolerance: the largest deviation allowed, as ``service.golden.deviation`` has it.
         what: names the graph in the error.
+        than: names the reference in the error.
+        same: a further condition every item must meet: (expected, actual).
 
     Returns:
         The largest deviation seen.
 
     Raises:
-        ParityError: it exceeds the tolerance, or ``graph.same`` does not hold for an item.
+        ParityError: it exceeds the tolerance, or ``same`` does not hold for an item.
     """
     worst = 0.0
-    for batch in batches(graph.checked):
-        expected = reference(graph, batch)
+    for batch in batches(items):
+        expected = reference(batch)
         for lone in (False, True):
             for wanted, seen in zip(expected, session.run(batch, lone=lone), strict=True):
                 worst = max(worst, *(deviation(seen[name], wanted[name]) for name in wanted))
-                if graph.same is not None and not graph.same(wanted, seen):
-                    raise ParityError(f"{what}: the answer differs from PyTorch's, {worst:.3g} off")
-        if worst > graph.tolerance:
+                if same is not None and not same(wanted, seen):
+                    raise ParityError(f"{what}: the answer differs from {than}'s, {worst:.3g} off")
+        if worst > tolerance:
             raise ParityError(
-                f"{what}: {worst:.3g} from PyTorch in a batch of {len(batch)}, "
-                f"more than the tolerance {graph.tolerance:.3g}"
+                f"{what}: {worst:.3g} from {than} in a batch of {len(batch)}, "
+                f"more than the tolerance {tolerance:.3g}"
             )
     return worst
 
@@ -58,16 +75,6 @@ def batches(items: Sequence[Arrays]) -> Iterator[Sequence[Arrays]]:
             return
         yield items[start : start + size]
         start += size
-
-
-def reference(graph: Graph, items: Sequence[Arrays]) -> list[Arrays]:
-    """What the module gives for a batch, by output name and taken apart into items."""
-    inputs = [torch.tensor(stack([item[name] for item in items])) for name in graph.example]
-    with torch.inference_mode():
-        outputs = graph.module.eval()(*inputs)
-    tensors = outputs if isinstance(outputs, tuple) else (outputs,)
-    named = zip(graph.outputs, tensors, strict=True)
-    return split({name: tensor.numpy() for name, tensor in named}, len(items))
 
 
 def run_unfused(path: Path, items: Sequence[Arrays]) -> Mapping[str, NDArray[Any]]:

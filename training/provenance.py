@@ -3,28 +3,45 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from service.contract import Provenance
-from training.exportable import Exportable
+from service.contract import DataSource, Provenance
 
-_LIBRARIES = ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
+LIBRARIES = ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 
 
-def provenance(exportable: Exportable) -> Provenance:
-    """What ``manifest.json`` records of the making of a model."""
+def provenance(
+    *,
+    command: str,
+    data: tuple[DataSource, ...],
+    licence: str,
+    config: Mapping[str, Any],
+    seed: int | None = None,
+    libraries: Sequence[str] = LIBRARIES,
+) -> Provenance:
+    """What ``manifest.json`` records of the making of a model.
+
+    Args:
+        command: that makes it again, without paths of this machine.
+        data: the data or weights it is made from.
+        licence: of the model.
+        config: the choices it was made with.
+        seed: of all randomness.
+        libraries: distributions whose versions matter; those not installed are left out.
+    """
     return Provenance(
-        command=exportable.command,
+        command=command,
         commit=_commit(),
         created=_today(),
-        seed=exportable.seed,
-        config=exportable.config,
-        libraries=_libraries(),
-        data=exportable.data,
-        licence=exportable.licence,
+        seed=seed,
+        config=config,
+        libraries=_versions(libraries),
+        data=data,
+        licence=licence,
     )
 
 
@@ -35,9 +52,9 @@ def _today() -> str:
     return moment.date().isoformat()
 
 
-def _libraries() -> Mapping[str, str]:
+def _versions(libraries: Sequence[str]) -> Mapping[str, str]:
     versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
+    for name in libraries:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # onnxruntime-gpu goes by another name

@@ -3,7 +3,10 @@
 import logging
 import re
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import encoded
@@ -11,6 +14,7 @@ from fabricate import Tiny
 
 import service
 from service import cli
+from service.errors import GraphError
 from service.settings import Settings
 
 
@@ -207,3 +211,35 @@ def test_bench_refuses_what_it_cannot_measure(
     (tmp_path / "text.png").write_text("no picture")
     assert bench_of(tmp_path, "--image", str(tmp_path / "text.png")) == 1
     assert capsys.readouterr().err.startswith("sightline: not a JPEG")
+
+
+def test_import_without_the_training_kit_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [])
+    assert cli.main(["models", "import", "net.onnx"]) == 1
+    assert "extra 'import'" in capsys.readouterr().err
+
+
+def test_import_hands_over_the_arguments_and_the_models_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[object] = []
+
+    def action(arguments: list[str], *, prog: str, models: Path, report: Any) -> None:
+        seen.extend([arguments, prog, models])
+        report("a step")
+        if "bad.onnx" in arguments:
+            raise GraphError("bad.onnx: no good")
+
+    entry = SimpleNamespace(load=lambda: action)
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [entry])
+    monkeypatch.setenv("SIGHTLINE_MODELS", str(tmp_path))
+    assert cli.main(["models", "import", "net.onnx", "--name", "x"]) == 0
+    assert seen == [["net.onnx", "--name", "x"], "sightline models import", tmp_path]
+    assert capsys.readouterr().out == "a step\n"
+    assert cli.main(["models", "import", "bad.onnx"]) == 1
+    assert capsys.readouterr().err == "sightline: bad.onnx: no good\n"
+    monkeypatch.setenv("SIGHTLINE_PORT", "none")
+    assert cli.main(["models", "import", "net.onnx"]) == 2
+    assert "port" in capsys.readouterr().err

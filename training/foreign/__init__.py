@@ -1,0 +1,1 @@
+"""Foreign ONNX files brought under the contract: ``sightline models import``. No PyTorch here."""
