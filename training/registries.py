@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -91,14 +91,34 @@ def read_member(archive: Path, name: str) -> bytes:
     """
     for candidate in members(archive):
         if candidate == name or candidate.partition("/")[2] == name:
-            if zipfile.is_zipfile(archive):
-                with zipfile.ZipFile(archive) as zipped:
-                    return zipped.read(candidate)
-            with tarfile.open(archive) as tarred:
-                file = tarred.extractfile(candidate)
-                assert file is not None  # members() lists files only
-                return file.read()
+            return read_members(archive, [candidate])[candidate]
     raise RegistryError(f"{archive.name} holds no file {name}")
+
+
+def read_members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """The content of several files of an archive, by name, in one pass over a large tar archive.
+
+    Raises:
+        RegistryError: it is no archive, or one of the files is not in it.
+    """
+    found: dict[str, bytes] = {}
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            found = {name: zipped.read(name) for name in names if name in zipped.NameToInfo}
+    elif tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tarred:
+            for entry in tarred:
+                file = tarred.extractfile(entry) if entry.name in names else None
+                if file is not None:
+                    found[entry.name] = file.read()
+                if len(found) == len(set(names)):
+                    break
+    else:
+        raise RegistryError(f"{archive} is neither a zip nor a tar archive")
+    for name in names:
+        if name not in found:
+            raise RegistryError(f"{archive.name} holds no file {name}")
+    return found
 
 
 def _run(command: list[str], folder: Path) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.registries import RegistryError, members, read_member
+from training.registries import RegistryError, members, read_member, read_members
 
 
 @pytest.fixture
@@ -42,8 +42,29 @@ def test_a_missing_member_is_named(wheel: Path) -> None:
         read_member(wheel, "other.bin")
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_several_members_are_read_at_once(tmp_path: Path, kind: str) -> None:
+    contents = {"a/one": b"1", "a/two": b"2", "a/three": b"3"}
+    path = tmp_path / f"thing.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as zipped:
+            for name, content in contents.items():
+                zipped.writestr(name, content)
+    else:
+        with tarfile.open(path, "w") as tarred:
+            for name, content in contents.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                tarred.addfile(entry, io.BytesIO(content))
+    assert read_members(path, ["a/three", "a/one"]) == {"a/three": b"3", "a/one": b"1"}
+    with pytest.raises(RegistryError, match=rf"thing\.{kind} holds no file a/four"):
+        read_members(path, ["a/one", "a/four"])
+
+
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "thing"
     path.write_bytes(b"neither")
     with pytest.raises(RegistryError, match="neither a zip nor a tar"):
         members(path)
+    with pytest.raises(RegistryError, match="neither a zip nor a tar"):
+        read_members(path, ["weights.bin"])

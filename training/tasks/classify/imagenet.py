@@ -24,13 +24,16 @@ from torchvision.models import ResNet50_Weights
 
 from service.contract import DataSource, InputGeometry
 from training import weights
+from training.data.imagenet_sample import NAME as SAMPLE_NAME
+from training.data.imagenet_sample import SOURCE as SAMPLE_SOURCE
+from training.data.imagenet_sample import sample_pictures
 from training.data.paintings import SOURCE as CALIBRATION_SOURCE
 from training.data.paintings import calibration_crops
+from training.data.pictures import prepare
 from training.exportable import Card, Exportable, Graph
 from training.golden import golden_pictures
 from training.nets.efficientnet_lite import SCALES, efficientnet_lite
 from training.nets.pixels import Pixels
-from training.tasks.classify.data import SAMPLE_NAME, SAMPLE_SOURCE, prepare, sample_pictures
 from training.tasks.classify.metrics import Accuracy, same_top1
 from training.tasks.classify.net import Classifier
 
