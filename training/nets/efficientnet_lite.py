@@ -131,9 +131,7 @@ class EfficientNetLite(nn.Module):
         blocks: list[nn.Module] = []
         for index, stage in enumerate(_STAGES):
             out_channels = _scaled_channels(stage.channels, scale.width)
-            fixed = index in (0, len(_STAGES) - 1)
-            repeats = stage.blocks if fixed else math.ceil(stage.blocks * scale.depth)
-            for repeat in range(repeats):
+            for repeat in range(_repeats(index, scale)):
                 stride = stage.stride if repeat == 0 else 1
                 blocks.append(
                     InvertedResidual(channels, out_channels, stage.kernel, stride, stage.expansion)
@@ -166,6 +164,24 @@ def efficientnet_lite(name: str, classes: int = 1000) -> EfficientNetLite:
         KeyError: there is no such member.
     """
     return EfficientNetLite(SCALES[name], classes)
+
+
+def block_stages(scale: Scale) -> tuple[range, ...]:
+    """The indices in ``_blocks`` of each stage, from the input to the output."""
+    stages = []
+    start = 0
+    for index in range(len(_STAGES)):
+        end = start + _repeats(index, scale)
+        stages.append(range(start, end))
+        start = end
+    return tuple(stages)
+
+
+def _repeats(index: int, scale: Scale) -> int:
+    """How many blocks a stage has."""
+    fixed = index in (0, len(_STAGES) - 1)
+    blocks = _STAGES[index].blocks
+    return blocks if fixed else math.ceil(blocks * scale.depth)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+#: Shares of red, green and blue in brightness, Rec. 601, as in Pillow's mode "L".
+LUMA = (0.299, 0.587, 0.114)
+
 
 class Pixels(nn.Module):
     """``uint8[N, H, W, 3]`` RGB -> ``float32[N, 3, H, W]``, ``(pixel - mean) / std``.

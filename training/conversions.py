@@ -1,0 +1,157 @@
+"""Weights of other frameworks and packages, as the state dictionaries of the networks here."""
+
+import io
+import json
+import pickle
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.registries import read_members
+
+State = Mapping[str, Tensor]
+
+
+class ConversionError(Exception):
+    """A file is not what its reader expects."""
+
+
+def read_torch(path: Path) -> State:
+    """A state dictionary that PyTorch saved, also one within a checkpoint.
+
+    Raises:
+        ConversionError: it holds no state dictionary, or more than tensors and plain values,
+            which are never unpickled.
+    """
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ConversionError(
+            f"{path} cannot be read as PyTorch weights ({str(error).splitlines()[0]}); save "
+            "net.state_dict() with torch.save"
+        ) from error
+    for state in (held, *(held.get(key) for key in ("state_dict", "model") if _is_map(held))):
+        if _is_map(state) and state and all(isinstance(v, Tensor) for v in state.values()):
+            # nn.DataParallel puts this before every name.
+            return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    raise ConversionError(
+        f"{path} holds no state dictionary, neither as such nor as its state_dict or model"
+    )
+
+
+def read_keras_resnet50(archive: Path) -> State:
+    """The ResNet-50 of Keras Applications in TensorFlow.js form, for ``resnet50_keras``.
+
+    Kernels are turned from rows, columns, in, out; the first convolution's from blue, green, red.
+    Biases of convolutions move into the running mean that is subtracted right after.
+
+    Args:
+        archive: the npm package, with ``package/ResNet50/model.json`` and its shards.
+
+    Raises:
+        RegistryError: it is another archive.
+    """
+    arrays = _read_tfjs(archive, "package/ResNet50/")
+    state: dict[str, NDArray[np.float32]] = {
+        "fc.weight": arrays["fc1000/kernel"].T,
+        "fc.bias": arrays["fc1000/bias"],
+    }
+    for keras_conv, keras_norm, conv, norm in _keras_resnet50_layers():
+        kernel = arrays[f"{keras_conv}/kernel"].transpose(3, 2, 0, 1)
+        state[f"{conv}.weight"] = kernel[:, ::-1] if conv == "conv1" else kernel
+        state[f"{norm}.weight"] = arrays[f"{keras_norm}/gamma"]
+        state[f"{norm}.bias"] = arrays[f"{keras_norm}/beta"]
+        state[f"{norm}.running_mean"] = (
+            arrays[f"{keras_norm}/moving_mean"] - arrays[f"{keras_conv}/bias"]
+        )
+        state[f"{norm}.running_var"] = arrays[f"{keras_norm}/moving_variance"]
+    return _tensors(state)
+
+
+def read_flax_vgg16(path: Path) -> State:
+    """The convolutions of torchvision's VGG-16 from a pickle of Flax parameters, for ``vgg16``.
+
+    Args:
+        path: of a pickled ``{"VGG16_0": {"Conv_0": {"kernel": ..., "bias": ...}, ...}}``.
+
+    Raises:
+        ConversionError: the pickle holds more than dictionaries and NumPy arrays.
+    """
+    parameters = _ArrayUnpickler(io.BytesIO(path.read_bytes())).load()["VGG16_0"]
+    layers = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    state: dict[str, NDArray[np.float32]] = {}
+    for index, layer in enumerate(layers):
+        conv = parameters[f"Conv_{index}"]
+        state[f"features.{layer}.weight"] = np.asarray(conv["kernel"]).transpose(3, 2, 0, 1)
+        state[f"features.{layer}.bias"] = np.asarray(conv["bias"])
+    return _tensors(state)
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds dictionaries and NumPy arrays and nothing else, so that no code can run."""
+
+    _ALLOWED = frozenset({("numpy", "ndarray"), ("numpy", "dtype")})
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in self._ALLOWED:
+            return getattr(np, name)
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+        raise ConversionError(f"a pickle of arrays may not hold {module}.{name}")
+
+
+def _read_tfjs(archive: Path, folder: str) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a TensorFlow.js model: a manifest and shards that follow one another."""
+    manifest = f"{folder}model.json"
+    groups = json.loads(read_members(archive, [manifest])[manifest])["weightsManifest"]
+    shards = [f"{folder}{path}" for group in groups for path in group["paths"]]
+    contents = read_members(archive, shards)
+    arrays = {}
+    for group in groups:
+        data = b"".join(contents[f"{folder}{path}"] for path in group["paths"])
+        offset = 0
+        for weight in group["weights"]:
+            count = int(np.prod(weight["shape"]))
+            array = np.frombuffer(data, "<f4", count, offset)
+            arrays[weight["name"]] = array.reshape(weight["shape"])
+            offset += array.nbytes
+    return arrays
+
+
+def _keras_resnet50_layers() -> Iterator[tuple[str, str, str, str]]:
+    """Convolution and normalisation, in Keras and then here."""
+    yield "conv1", "bn_conv1", "conv1", "bn1"
+    for stage, blocks in enumerate((3, 4, 6, 3), start=1):
+        for block in range(blocks):
+            keras = f"{stage + 1}{'abcdef'[block]}_branch"
+            here = f"layer{stage}.{block}"
+            for index, letter in enumerate("abc", start=1):
+                yield (
+                    f"res{keras}2{letter}",
+                    f"bn{keras}2{letter}",
+                    f"{here}.conv{index}",
+                    f"{here}.bn{index}",
+                )
+            if block == 0:
+                yield (
+                    f"res{keras}1",
+                    f"bn{keras}1",
+                    f"{here}.downsample.0",
+                    f"{here}.downsample.1",
+                )
+
+
+def _tensors(arrays: Mapping[str, NDArray[np.float32]]) -> State:
+    return {
+        name: torch.from_numpy(np.array(array, np.float32, order="C"))
+        for name, array in arrays.items()
+    }
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, Mapping)

@@ -1,0 +1,101 @@
+"""What of a network is trained, and how fast: learning rates by depth, frozen parts."""
+
+from typing import Any, Self
+
+from torch import nn
+
+from training.nets.architecture import Architecture, belongs
+
+
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """A batch normalisation that stays in evaluation mode whatever mode its network is put in.
+
+    Otherwise a frozen network's running statistics would follow the new pictures in training.
+    """
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode."""
+        del mode
+        return super().train(False)
+
+
+def parameter_groups(
+    net: nn.Module,
+    architecture: Architecture,
+    lr: float,
+    layer_decay: float = 1.0,
+    weight_decay: float = 0.0,
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser: a learning rate for each stage, and decay only where it belongs.
+
+    The head learns at ``lr``, the stage before it at ``lr * layer_decay``, the next at ``lr *
+    layer_decay ** 2`` and so on (Clark et al., 2020, https://arxiv.org/abs/2003.10555, appendix
+    A). Biases and the parameters of normalisations, all that has one dimension, do not decay (He
+    et al., 2018, https://arxiv.org/abs/1812.01187).
+
+    Args:
+        net: built from ``architecture``; frozen parameters are left out.
+        architecture: names the stages.
+        lr: of the head.
+        layer_decay: in (0, 1]; 1 gives every stage the same rate.
+        weight_decay: of weights.
+
+    Returns:
+        Dictionaries with ``params``, ``lr``, ``weight_decay`` and ``name`` (``"layer1"``,
+        ``"layer1 (no decay)"``), from the input to the output.
+
+    Raises:
+        ValueError: a parameter lies in no stage, so the network is of another architecture.
+    """
+    named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = []
+    found = 0
+    for depth, prefixes in enumerate(reversed(architecture.stages)):
+        own = [p for name, p in named if belongs(name, prefixes)]
+        found += len(own)
+        weights = [p for p in own if p.ndim > 1]
+        others = [p for p in own if p.ndim <= 1]
+        rate = lr * layer_decay**depth
+        for params, decay, mark in ((others, 0.0, " (no decay)"), (weights, weight_decay, "")):
+            if params:
+                name = f"{prefixes[0]}{mark}"
+                groups.append({"params": params, "lr": rate, "weight_decay": decay, "name": name})
+    if found != len(named):
+        strays = [
+            name
+            for name, _ in named
+            if not any(belongs(name, prefixes) for prefixes in architecture.stages)
+        ]
+        raise ValueError(f"{', '.join(strays[:5])} belong to no stage of {architecture.name}")
+    return groups[::-1]
+
+
+def freeze(net: nn.Module, architecture: Architecture) -> None:
+    """Keep everything but the head as it is: weights, and running statistics too.
+
+    The network's batch normalisations outside the head become :class:`FrozenBatchNorm2d`; the
+    parameters stay the same objects under the same names.
+    """
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(belongs(name, architecture.head))
+    for name, module in list(net.named_modules()):
+        if type(module) is nn.BatchNorm2d and not belongs(name, architecture.head):
+            net.set_submodule(name, _copy(module, FrozenBatchNorm2d).eval())
+
+
+def unfreeze(net: nn.Module) -> None:
+    """Let everything learn again: undoes :func:`freeze`."""
+    for parameter in net.parameters():
+        parameter.requires_grad_(True)
+    for name, module in list(net.named_modules()):
+        if isinstance(module, FrozenBatchNorm2d):
+            net.set_submodule(name, _copy(module, nn.BatchNorm2d).train(net.training))
+
+
+def _copy(norm: nn.BatchNorm2d, kind: type[nn.BatchNorm2d]) -> nn.BatchNorm2d:
+    """A normalisation of another kind with the same parameters and statistics."""
+    copy = kind(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+    copy.weight, copy.bias = norm.weight, norm.bias
+    copy.running_mean, copy.running_var = norm.running_mean, norm.running_var
+    copy.num_batches_tracked = norm.num_batches_tracked
+    return copy
