@@ -1,26 +1,42 @@
 """The ``sightline-train`` command."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
 
 from service.errors import SightlineError
+from training.conversions import ConversionError
+from training.data.errors import DataError
 from training.export import export
 from training.files import FileError
+from training.loop import TrainingError
+from training.nets.architectures import ArchitectureError
 from training.parity import ParityError
-from training.tasks.classify.data import DataError
+from training.registries import RegistryError
+from training.run import RunError
+from training.tasks.classify import command
+from training.tasks.classify.ablate import Ablate
+from training.tasks.classify.config import Classify
 from training.tasks.classify.imagenet import imagenet
+from training.tasks.classify.presets import FOLDER, PRESETS
+from training.weights import WeightsError
 
 _EXAMPLES = """Train models and export them for the service.
 
 examples:
+  sightline-train classify --data my_photos --name pets     # a folder of pictures for each class
+  sightline-train classify --data my_photos --name pets \\
+      --weights torchvision:ResNet50_Weights.IMAGENET1K_V2
+  sightline-train mnist --seeds 5                           # a recipe of the literature
+  sightline-train cifar10-resnet18 --devices 2 --precision bf16-mixed
+  sightline-train mnist --resume                            # go on after an interruption
+  sightline-train ablate --families depth --precision bf16-mixed
   sightline-train imagenet                                  # make models/imagenet and -small
-  sightline-train imagenet --only imagenet-small --out /tmp/models
   sightline-train imagenet --data imagenet-sample-images    # and measure every variant
   sightline-train imagenet --downloads ~/packages           # without reaching a registry
 """
@@ -60,15 +76,50 @@ class Imagenet:
                 console.print("  not measured: give --data to measure the variants")
 
 
+COMMANDS: Mapping[str, tuple[Any, str]] = {
+    "classify": (FOLDER, "Train a classifier on a folder of pictures for each class."),
+    **{
+        name: (preset, f"Train {preset.architecture} on {preset.dataset}.")
+        for name, preset in PRESETS.items()
+    },
+    "ablate": (Ablate(), "Train with one thing changed at a time; write a table and plots."),
+    "imagenet": (Imagenet(), "Fetch published ImageNet classifiers, verify and export them."),
+}
+
+_ERRORS = (
+    SightlineError,
+    ArchitectureError,
+    ConversionError,
+    DataError,
+    FileError,
+    ParityError,
+    RegistryError,
+    RunError,
+    TrainingError,
+    WeightsError,
+    OSError,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    command = tyro.extras.subcommand_cli_from_dict(
-        {"imagenet": Imagenet}, args=arguments, description=_EXAMPLES
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen: Any = tyro.cli(
+        tyro.extras.subcommand_type_from_defaults(
+            {name: default for name, (default, _) in COMMANDS.items()},
+            descriptions={name: text for name, (_, text) in COMMANDS.items()},
+        ),
+        args=given,
+        description=_EXAMPLES,
+        config=(tyro.conf.OmitArgPrefixes,),
     )
     console = Console(stderr=True)
     try:
-        command.run(console)
-    except (SightlineError, ParityError, FileError, DataError, OSError) as error:
+        if isinstance(chosen, Classify):
+            command.run(chosen, console, given)
+        else:
+            chosen.run(console)
+    except _ERRORS as error:
         print(f"sightline-train: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,0 +1,89 @@
+"""``sightline-train classify`` and the presets: train, say how it went, export."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from training.devices import launch
+from training.export import export
+from training.run import write_whole
+from training.tasks.classify.config import Classify
+from training.tasks.classify.publish import publish
+from training.tasks.classify.train import Results, train
+
+RESULTS = "results.json"
+#: Where things lie on one machine, or what it can hold, says nothing about how a model is made.
+_LOCAL = ("--run", "--out", "--downloads", "--memory-mib", "--workers")
+_LOCAL_FLAGS = ("--resume", "--no-resume", "--export")
+
+
+def run(config: Classify, console: Console, arguments: Sequence[str]) -> None:
+    """Train, write ``results.json``, and export the best network.
+
+    Args:
+        config: what to train.
+        console: to report on.
+        arguments: of the command line, for the model card.
+    """
+    fabric = launch(config.devices)
+    console.quiet = not fabric.is_global_zero
+
+    def report(step: str) -> None:
+        console.print(f"{config.name}: {step}", highlight=False, soft_wrap=True)
+
+    results = train(config, fabric, report)
+    if not fabric.is_global_zero:
+        return
+    folder = config.run / config.name
+    write_whole(folder / RESULTS, json.dumps(results.figures(), indent=2) + "\n")
+    console.print(_table(results))
+    console.print(f"curves, augmented pictures, history: {folder}", highlight=False)
+    if config.export:
+        exportable = publish(config, results, made_by(arguments))
+        exported, manifest = export(exportable, config.out, report)
+        console.print(f"[bold]{exported}[/bold]: {', '.join(manifest.precisions)}")
+        for metric in manifest.metrics:
+            console.print(f"  {metric.variant} {metric.name} {metric.value:.4f}")
+        console.print(f"serve it: sightline serve --models {config.out}", highlight=False)
+
+
+def made_by(arguments: Sequence[str]) -> str:
+    """The command of a model card: without what concerns one machine only.
+
+    Of paths the last part is kept, so that no folder of the machine is told.
+    """
+    kept = ["sightline-train"]
+    option = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            option, is_whole, value = argument.replace("_", "-").partition("=")
+            value = argument.partition("=")[2]
+            if option in _LOCAL or option in _LOCAL_FLAGS:
+                continue
+            kept.append(f"{option}={_told(option, value)}" if is_whole else option)
+        elif option not in _LOCAL:
+            kept.append(_told(option, argument))
+    return shlex.join(kept)
+
+
+def _told(option: str, value: str) -> str:
+    """A value as a card may tell it."""
+    is_path = option == "--data" or Path(value).is_absolute() or value.startswith(("./", "../"))
+    return Path(value).name if is_path and Path(value).name not in ("", "..") else value
+
+
+def _table(results: Results) -> Table:
+    table = Table("seed", "held out", "test top-1", title=f"{results.gathered.dataset}")
+    for one in results.trained:
+        table.add_row(str(one.seed), f"{one.held_out_top1:.4f}", f"{one.test_top1:.4f}")
+    if len(results.trained) > 1:
+        figures = results.figures()
+        table.add_section()
+        spread = f"{figures['mean_test_top1']:.4f} ± {figures['std_test_top1']:.4f}"
+        table.add_row("mean", "", spread)
+        table.add_row("together", "", f"{results.ensemble_top1:.4f}")
+    return table

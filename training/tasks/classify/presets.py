@@ -1,0 +1,88 @@
+"""The recipes of the literature, each with what it reached.
+
+The command that runs each is ``sightline-train <name>``.
+"""
+
+from collections.abc import Mapping
+
+from training.data.augment import Augmentation
+from training.devices import Devices
+from training.settings import Training
+from training.tasks.classify.config import Classify, Optimisation
+
+_BF16 = Devices(precision="bf16-mixed")
+
+MNIST = Classify(
+    name="mnist",
+    description="A handwritten digit, drawn or photographed, dark on light or light on dark.",
+    use=(
+        "Reads one handwritten digit that stands alone on an even ground. The picture's border "
+        "should be ground: the digit is found as what departs from it, whatever the light, and is "
+        "scaled and centred in the graph. It always answers with a digit, also for a letter, a "
+        "scribble or an empty page, and not for several digits at once. Trained on digits written "
+        "by American census employees and students; other hands write some digits differently."
+    ),
+    licence="Apache-2.0",
+    dataset="mnist",
+    architecture="convnet-wide",
+    dropout=0.4,
+    held_out=0.05,
+    optimisation=Optimisation(optimizer="adam", lr=3e-3, batch_size=128, weight_decay=1e-5),
+    augmentation=Augmentation(rotation=12, shift=0.07, zoom=0.12, shear=10, elastic=1.0),
+    training=Training(epochs=16, ema=0.998, warmup_epochs=1),
+    devices=_BF16,
+)
+
+FASHION_MNIST = Classify(
+    name="fashion-mnist",
+    dataset="fashion-mnist",
+    architecture="convnet-wide",
+    dropout=0.4,
+    held_out=0.05,
+    optimisation=Optimisation(lr=3e-3, batch_size=128, weight_decay=0.05, label_smoothing=0.05),
+    augmentation=Augmentation(shift=0.06, zoom=0.06, flip=True, erase=0.4),
+    training=Training(epochs=24, ema=0.998, warmup_epochs=2),
+    devices=_BF16,
+    export=False,
+)
+
+CIFAR10_RESNET18 = Classify(
+    name="cifar10-resnet18",
+    dataset="cifar10",
+    architecture="resnet18",
+    held_out=0.05,
+    optimisation=Optimisation(
+        optimizer="sgd", lr=0.1, batch_size=128, weight_decay=5e-4, label_smoothing=0.1
+    ),
+    augmentation=Augmentation(crop_padding=4, flip=True),
+    training=Training(epochs=30, ema=0.995),
+    devices=_BF16,
+    export=False,
+)
+
+CIFAR10_VGG16 = Classify(
+    name="cifar10-vgg16",
+    dataset="cifar10",
+    architecture="vgg16_bn",
+    dropout=0.3,
+    held_out=0.05,
+    optimisation=Optimisation(
+        optimizer="sgd", lr=0.05, batch_size=128, weight_decay=5e-4, label_smoothing=0.1
+    ),
+    augmentation=Augmentation(crop_padding=4, flip=True),
+    training=Training(epochs=30, ema=0.995),
+    devices=_BF16,
+    export=False,
+)
+
+FOLDER = Classify(
+    weights="efficientnet-lite0-imagenet",
+    freeze_epochs=2,
+    optimisation=Optimisation(lr=2e-3, batch_size=32, weight_decay=0.02, layer_decay=0.7),
+    augmentation=Augmentation(crop_area=0.35, flip=True, brightness=0.2, colour=0.2),
+    training=Training(epochs=10, clip_norm=1.0),
+)
+
+PRESETS: Mapping[str, Classify] = {
+    preset.name: preset for preset in (MNIST, FASHION_MNIST, CIFAR10_RESNET18, CIFAR10_VGG16)
+}
