@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench bench-peers models check-models generate clean
+.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,12 @@ bench-peers: $(UV) ## the same beside a threaded FastAPI server and LitServe (ne
 models: $(UV) ## make the shipped models again; DATA=folder of imagenet-sample-images re-measures them
 	$(SYNC) --extra cpu --extra train
 	$(VENV)/bin/sightline-train imagenet --out $(MODELS) $(if $(DATA),--data $(DATA))
+
+train-env: $(UV) ## install what training needs beside the service (PyTorch and more)
+	$(SYNC) --extra cpu --extra train
+
+mnist: train-env ## train the shipped digit reader again: five seeds, an hour or more on two cores
+	$(VENV)/bin/sightline-train mnist --seeds 5 --out $(MODELS)
 
 check-models: $(UV) ## verify hashes, signatures and golden outputs of the models
 	$(SYNC) --extra cpu
