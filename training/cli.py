@@ -19,6 +19,7 @@ from training.nets.architectures import ArchitectureError
 from training.parity import ParityError
 from training.registries import RegistryError
 from training.run import RunError
+from training.scaling import Scaling
 from training.tasks.classify import command
 from training.tasks.classify.ablate import Ablate
 from training.tasks.classify.config import Classify
@@ -36,6 +37,7 @@ examples:
   sightline-train cifar10-resnet18 --devices 2 --precision bf16-mixed
   sightline-train mnist --resume                            # go on after an interruption
   sightline-train ablate --families depth --precision bf16-mixed
+  sightline-train scaling --processes 1 2 4 8
   sightline-train imagenet                                  # make models/imagenet and -small
   sightline-train imagenet --data imagenet-sample-images    # and measure every variant
   sightline-train imagenet --downloads ~/packages           # without reaching a registry
@@ -83,6 +85,7 @@ COMMANDS: Mapping[str, tuple[Any, str]] = {
         for name, preset in PRESETS.items()
     },
     "ablate": (Ablate(), "Train with one thing changed at a time; write a table and plots."),
+    "scaling": (Scaling(), "Measure a training step with more processes and fewer bits."),
     "imagenet": (Imagenet(), "Fetch published ImageNet classifiers, verify and export them."),
 }
 

@@ -1,0 +1,55 @@
+import pytest
+
+from training.data.errors import DataError
+from training.data.order import Order
+from training.recipe import Part
+
+
+def _batches(**changes: object) -> list[list[int]]:
+    arguments: dict[str, object] = {"length": 26, "batch": 6, "seed": 1, "epoch": 0, **changes}
+    return list(Order(**arguments))  # type: ignore[arg-type]
+
+
+def test_an_epoch_has_everything_once_but_an_unfull_batch() -> None:
+    batches = _batches()
+    assert [len(batch) for batch in batches] == [6, 6, 6, 6]
+    seen = [index for batch in batches for index in batch]
+    assert len(set(seen)) == 24
+    assert set(seen) <= set(range(26))
+    assert seen != sorted(seen)
+
+
+@pytest.mark.parametrize("world", [2, 3, 6])
+def test_whole_batches_are_the_same_for_any_number_of_processes(world: int) -> None:
+    parts = [_batches(part=Part(rank, world)) for rank in range(world)]
+    for whole, *shares in zip(_batches(), *parts, strict=True):
+        assert {len(share) for share in shares} == {6 // world}
+        assert sorted(whole) == sorted(index for share in shares for index in share)
+
+
+def test_batches_can_be_left_out_at_the_start() -> None:
+    assert _batches(first=3) == _batches()[3:]
+    assert _batches(first=4) == []
+    assert len(Order(26, 6, seed=1, epoch=0, first=3)) == 1
+    assert len(Order(26, 6, seed=1, epoch=0, first=9)) == 0
+
+
+def test_seeds_and_epochs_differ_and_repeat() -> None:
+    orders = [str(_batches(seed=seed, epoch=epoch)) for seed in (0, 1) for epoch in (0, 1)]
+    assert len(set(orders)) == 4
+    assert orders == [str(_batches(seed=seed, epoch=epoch)) for seed in (0, 1) for epoch in (0, 1)]
+
+
+def test_a_batch_is_no_larger_than_there_are_items() -> None:
+    assert sorted(_batches(length=4)[0]) == [0, 1, 2, 3]
+
+
+def test_a_batch_that_cannot_be_shared() -> None:
+    with pytest.raises(DataError, match="a batch of 6 pictures cannot be shared by 4 processes"):
+        _batches(part=Part(0, 4))
+
+
+@pytest.mark.parametrize(("length", "batch"), [(0, 6), (26, 0)])
+def test_no_batches(length: int, batch: int) -> None:
+    with pytest.raises(DataError, match="no batches"):
+        _batches(length=length, batch=batch)
