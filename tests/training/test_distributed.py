@@ -127,7 +127,7 @@ class TestTwoProcesses:
         assert in_processes(tmp_path, 2, options=options, training=training) == [1, 1]
         for rank in (0, 1):
             text = (tmp_path / f"error.{rank}.txt").read_text()
-            assert text.startswith("TrainingError: the loss is not finite any more at step 4")
+            assert text.startswith("DivergedError: the loss is not finite any more at step 4")
 
     @pytest.mark.parametrize("unlucky", [0, 1])
     def test_an_error_in_one_ends_both(self, tmp_path: Path, unlucky: int) -> None:

@@ -32,8 +32,12 @@ def run(config: Classify, console: Console, arguments: Sequence[str]) -> None:
     fabric = launch(config.devices)
     console.quiet = not fabric.is_global_zero
 
+    def say(line: str) -> None:
+        # As it is, so that it can be copied: not wrapped, and no [brackets] of a path taken out.
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def report(step: str) -> None:
-        console.print(f"{config.name}: {step}", highlight=False, soft_wrap=True)
+        say(f"{config.name}: {step}")
 
     results = train(config, fabric, report)
     if not fabric.is_global_zero:
@@ -41,14 +45,14 @@ def run(config: Classify, console: Console, arguments: Sequence[str]) -> None:
     folder = config.run / config.name
     write_whole(folder / RESULTS, json.dumps(results.figures(), indent=2) + "\n")
     console.print(_table(results))
-    console.print(f"curves, augmented pictures, history: {folder}", highlight=False)
+    say(f"curves, augmented pictures, history: {folder}")
     if config.export:
         exportable = publish(config, results, made_by(arguments))
         exported, manifest = export(exportable, config.out, report)
-        console.print(f"[bold]{exported}[/bold]: {', '.join(manifest.precisions)}")
+        say(f"{exported}: {', '.join(manifest.precisions)}")
         for metric in manifest.metrics:
-            console.print(f"  {metric.variant} {metric.name} {metric.value:.4f}")
-        console.print(f"serve it: sightline serve --models {config.out}", highlight=False)
+            say(f"  {metric.variant} {metric.name} {metric.value:.4f}")
+        say(f"serve it: sightline serve --models {config.out}")
 
 
 def made_by(arguments: Sequence[str]) -> str:

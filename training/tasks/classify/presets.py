@@ -17,10 +17,13 @@ MNIST = Classify(
     description="A handwritten digit, drawn or photographed, dark on light or light on dark.",
     use=(
         "Reads one handwritten digit that stands alone on an even ground. The picture's border "
-        "should be ground: the digit is found as what departs from it, whatever the light, and is "
-        "scaled and centred in the graph. It always answers with a digit, also for a letter, a "
-        "scribble or an empty page, and not for several digits at once. Trained on digits written "
-        "by American census employees and students; other hands write some digits differently."
+        "should be ground: the digit is found as what departs from it, and is scaled and centred "
+        "in the graph. Slanting light, dark corners, grain, pencil, thin pens and ruled lines do "
+        "little harm; the sharp edge of a deep shadow across the digit costs some answers, and a "
+        "strip of table, a finger or a frame along the border most of them. It always answers with "
+        "a digit, also for a letter, a scribble or an empty page, and not for several digits at "
+        "once. Trained on digits written by American census employees and students; other hands "
+        "write some digits differently."
     ),
     licence="Apache-2.0",
     dataset="mnist",

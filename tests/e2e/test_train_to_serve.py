@@ -1,0 +1,69 @@
+"""From a folder of pictures to answers over a socket, with the two commands a user types."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from service.contract import read_manifest
+from service.device import Device
+from service.images import Limits, decode
+from service.resize import fit
+from service.session import open_session
+from tests.e2e.test_live import Server
+from tests.training.tasks.classify.tiny_sets import CLASSES, write_folder
+from training.cli import main
+from training.nets.architectures import build
+
+pytestmark = pytest.mark.live
+
+
+def test_a_folder_of_pictures_becomes_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    photos = write_folder(tmp_path / "photos", 8, side=80)
+    weights, models = tmp_path / "random.pth", tmp_path / "models"
+    torch.manual_seed(0)
+    torch.save(build("mobilenet_v2", 1000).state_dict(), weights)
+    arguments = [
+        *("classify", "--name", "things", "--data", str(photos)),
+        *("--weights", str(weights), "--architecture", "mobilenet_v2", "--size", "64"),
+        *("--epochs", "1", "--freeze-epochs", "1", "--batch-size", "8", "--test", "0.25"),
+        *("--accelerator", "cpu", "--run", str(tmp_path / "runs"), "--out", str(models)),
+        "--default",
+    ]
+    assert main(arguments) == 0
+    assert f"sightline serve --models {models}" in capsys.readouterr().err
+
+    picture = (photos / "coffee/3.png").read_bytes()
+    with Server(models) as server:
+        server.wait_until_ready()
+        connection = server.connect()
+        connection.request("POST", "/classify", picture, {"content-type": "image/png"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        connection.close()
+        assert response.status == 200, answer
+        assert server.stop() == 0
+        assert not server.complaints()
+    scores = {one["label"]: one["score"] for one in answer["predictions"]}
+    assert set(scores) == set(CLASSES)
+    assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
+    assert answer["model"]["name"] == "things"
+
+    manifest = read_manifest(models / "things")
+    precision = answer["model"]["precision"]
+    described = manifest.graphs["main"][precision]
+    path = models / "things" / described.file
+    session = open_session(path, described, "main", Device("cpu", 2))
+    images = fit(decode(picture, Limits()), manifest.input)[0]
+    logits = session.run([{"images": images}])[0]["logits"].astype(np.float64)
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert [scores[label] for label in manifest.labels] == pytest.approx(expected, abs=1e-3)
+    with Image.open(io.BytesIO(picture)) as image:
+        assert image.size == (80, 80)
