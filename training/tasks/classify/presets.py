@@ -1,6 +1,7 @@
 """The recipes of the literature, each with what it reached.
 
-The command that runs each is ``sightline-train <name>``.
+The command that runs each is ``sightline-train <name>``. Times are of one core of an AMD EPYC
+(Zen 5, with bfloat16 instructions) beside other work; scores are top-1 on the whole test part.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from training.tasks.classify.config import Classify, Optimisation
 
 _BF16 = Devices(precision="bf16-mixed")
 
+#: ``sightline-train mnist --seeds 5``: 12 to 16 minutes a seed; 99.64, 99.69, 99.64, 99.62 and
+#: 99.66 %, mean 99.65 %, the five together 99.69 %.
 MNIST = Classify(
     name="mnist",
     description="A handwritten digit, drawn or photographed, dark on light or light on dark.",
@@ -36,6 +39,8 @@ MNIST = Classify(
     devices=_BF16,
 )
 
+#: ``sightline-train fashion-mnist --seeds 3``: 17 to 25 minutes a seed; 94.09, 94.22, 94.08 %,
+#: mean 94.13 %, the three together 94.47 %.
 FASHION_MNIST = Classify(
     name="fashion-mnist",
     dataset="fashion-mnist",
@@ -49,6 +54,8 @@ FASHION_MNIST = Classify(
     export=False,
 )
 
+#: For a GPU: an epoch takes 7 to 9 minutes on one core. Not trained to the end yet; ResNet-18's
+#: published figures are 95 to 96 %. Four of seven epochs (``--epochs 7``) gave 84.8 % held out.
 CIFAR10_RESNET18 = Classify(
     name="cifar10-resnet18",
     dataset="cifar10",
@@ -63,6 +70,7 @@ CIFAR10_RESNET18 = Classify(
     export=False,
 )
 
+#: For a GPU: an epoch takes about 5 minutes on one core. Not trained to the end yet.
 CIFAR10_VGG16 = Classify(
     name="cifar10-vgg16",
     dataset="cifar10",
@@ -78,6 +86,8 @@ CIFAR10_VGG16 = Classify(
     export=False,
 )
 
+#: On twelve animals of Caltech-101 (572 pictures to train on, 113 to test) it reached 94.7 % in 12
+#: minutes on half a core with ``--precision bf16-mixed``.
 FOLDER = Classify(
     weights="efficientnet-lite0-imagenet",
     freeze_epochs=2,
