@@ -31,10 +31,10 @@ _LITERATURE = """\
 For comparison: TensorFlow 0.8 was announced with a factor of 56 on 100 GPUs, an efficiency of
 56 %, for Inception on ImageNet across machines (D. Murray, "Announcing TensorFlow 0.8 - now with
 distributed computing support!", Google Research blog, 13 April 2016,
-https://research.google/blog/announcing-tensorflow-08-now-with-distributed-computing-support/). Its
-trainer is synchronous SGD with backup workers (J. Chen et al., "Revisiting Distributed Synchronous
-SGD", 2016, https://arxiv.org/abs/1604.00981); here it is synchronous SGD without them, on one
-machine, so the efficiencies can be set side by side with some care, and the factors cannot.
+https://research.google/blog/announcing-tensorflow-08-now-with-distributed-computing-support/). On
+synchronous SGD at that scale see J. Chen et al., "Revisiting Distributed Synchronous SGD", 2016,
+https://arxiv.org/abs/1604.00981. Here all processes are on one machine, so the efficiencies can be
+set side by side with some care, and the factors cannot.
 """
 
 
