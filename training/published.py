@@ -86,6 +86,16 @@ def describe(locator: str, architecture: str | None = None) -> Published:
     return published
 
 
+def unpublished(architecture: str) -> Published:
+    """What goes for a network that begins with random weights.
+
+    Raises:
+        ArchitectureError: there is no such architecture.
+    """
+    source = DataSource(name="none", licence="none")
+    return _published("", find(architecture).from_scratch(), source=source)
+
+
 def _of_table(row: Weights) -> Published:
     return _published(
         row.name,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.toys import end, in_processes, train, warm_up
+from tests.training.toys import end, history, in_processes, train, warm_up
 from training.devices import Devices, launch
 
 pytestmark = pytest.mark.timeout(300)
@@ -39,20 +39,13 @@ def _checkpoint(folder: Path, name: str = "last") -> dict[str, Any]:
     return state
 
 
-def _history(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    for line in lines:
-        line.pop("batches_per_second", None)
-    return lines
-
-
 def _assert_close(one: Path, other: Path) -> None:
     """Weights, moments (the first of which are the gradients), averages, figures."""
     for name in ("networks", "optimizers", "averages", "best"):
         torch.testing.assert_close(
             _checkpoint(one)[name], _checkpoint(other)[name], rtol=0, atol=1e-6
         )
-    for mine, its in zip(_history(one), _history(other), strict=True):
+    for mine, its in zip(history(one), history(other), strict=True):
         mine.pop("error", None), its.pop("error", None)  # the mean of roots is no root of means
         assert mine == pytest.approx(its, abs=1e-6)
 
@@ -111,7 +104,7 @@ class TestTwoProcesses:
         for state in (whole, resumed):
             state.pop("seconds")
         torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
-        assert _history(broken) == _history(tmp_path / "whole")
+        assert history(broken) == history(tmp_path / "whole")
 
     @pytest.mark.parametrize("recipe", ["Gan", "QLearner"])
     def test_any_recipe(self, tmp_path: Path, recipe: str) -> None:

@@ -1,4 +1,3 @@
-import json
 import math
 import resource
 import signal
@@ -12,7 +11,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from torch import Tensor, nn
 
-from tests.training.toys import Regress, in_processes, train, warm_up
+from tests.training.toys import Regress, history, in_processes, train, warm_up
 from training.devices import Devices, launch
 from training.loop import StoppedError, Training, TrainingError, fit, load_best
 from training.recipe import Part
@@ -62,15 +61,8 @@ def _checkpoint(folder: Path, name: str = "last") -> dict[str, Any]:
     return state
 
 
-def _history(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    for line in lines:
-        line.pop("batches_per_second", None)
-    return lines
-
-
 def _assert_same_run(one: Path, other: Path) -> None:
-    assert _history(one) == _history(other)
+    assert history(one) == history(other)
     for name in ("last", "best"):
         assert _same(_checkpoint(one, name), _checkpoint(other, name)), name
 
@@ -152,7 +144,7 @@ class TestResume:
         options = {"signal_at": 5, "signal_number": signal.SIGTERM}
         with pytest.raises(StoppedError, match="step 6 of 12"):
             train(tmp_path, options=options, training={"epochs": 2})
-        assert [line["split"] for line in _history(tmp_path)] == ["train", "held_out"]
+        assert [line["split"] for line in history(tmp_path)] == ["train", "held_out"]
 
     def test_a_stop_at_the_very_end_is_none(self, tmp_path: Path) -> None:
         options = {"signal_at": 5, "signal_number": signal.SIGTERM}
@@ -160,10 +152,10 @@ class TestResume:
 
     def test_a_finished_run_trains_nothing(self, tmp_path: Path) -> None:
         first, done = train(tmp_path, training={"epochs": 2})
-        before = (tmp_path / "last.ckpt").read_bytes(), _history(tmp_path)
+        before = (tmp_path / "last.ckpt").read_bytes(), history(tmp_path)
         options = {"fail_at": 12}  # its next update would fail
         again, outcome = train(tmp_path, options=options, training={"epochs": 2}, resume=True)
-        assert ((tmp_path / "last.ckpt").read_bytes(), _history(tmp_path)) == before
+        assert ((tmp_path / "last.ckpt").read_bytes(), history(tmp_path)) == before
         assert (outcome.best, outcome.epoch) == (done.best, done.epoch)
         assert outcome.seconds > 0
         assert _same(first.networks["net"].state_dict(), again.networks["net"].state_dict())
@@ -211,7 +203,7 @@ class TestNotFinite:
     def test_the_history_has_no_line_of_it(self, tmp_path: Path) -> None:
         with pytest.raises(TrainingError):
             train(tmp_path, options={"nan_at": 3}, training={"log_steps": 2})
-        assert [line["step"] for line in _history(tmp_path)] == [2]
+        assert [line["step"] for line in history(tmp_path)] == [2]
 
     def test_overflow_of_half_precision_is_scaled_away(self, tmp_path: Path) -> None:
         """The scaler skips steps whose gradients overflow, and is part of a checkpoint."""
@@ -238,7 +230,7 @@ class TestGan:
         assert len(recipe.turns) == 12
         assert set(recipe.turns) == {(True, True)}
         assert outcome.figures.keys() == {"loss", "spread"}
-        trained = _history(tmp_path)[0]
+        trained = history(tmp_path)[0]
         assert {"loss_generator", "loss_discriminator", "lr_generator"} <= trained.keys()
 
 
@@ -247,12 +239,12 @@ class TestQLearner:
         training = {"epochs": 5, "schedule": "constant", "ema": 0.5}
         _, outcome = train(tmp_path, recipe="QLearner", training=training)
         assert outcome.best == 1.0
-        measured = [line["right"] for line in _history(tmp_path) if line["split"] == "held_out"]
+        measured = [line["right"] for line in history(tmp_path) if line["split"] == "held_out"]
         assert outcome.epoch == max(epoch for epoch, right in enumerate(measured, 1) if right == 1)
 
     def test_lines_before_anything_is_learnt_have_no_loss(self, tmp_path: Path) -> None:
         train(tmp_path, recipe="QLearner", training={"epochs": 1, "log_steps": 2})
-        lines = [line for line in _history(tmp_path) if line["split"] == "train"]
+        lines = [line for line in history(tmp_path) if line["split"] == "train"]
         assert "loss" not in lines[0]
         assert "loss" in lines[-1]
 
@@ -325,7 +317,7 @@ class TestStep:
             "log_steps": 1,
         }
         train(tmp_path, options={"lr": 0.4}, training=training)
-        rates = [line["lr"] for line in _history(tmp_path) if line["split"] == "train"]
+        rates = [line["lr"] for line in history(tmp_path) if line["split"] == "train"]
         assert rates == pytest.approx([0.1, 0.2, 0.3] + [0.4] * 9 + [0.04] * 12)
 
 
@@ -394,7 +386,7 @@ class TestBest:
         assert outcome.epoch == 0
         assert _weights(recipe)[0].equal(recipe.weights[-1])
         assert not (tmp_path / "best.ckpt").exists()
-        held_out = [line for line in _history(tmp_path) if line["split"] == "held_out"]
+        held_out = [line for line in history(tmp_path) if line["split"] == "held_out"]
         assert [line["loss"] for line in held_out] == [None, None]
 
 

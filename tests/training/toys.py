@@ -327,3 +327,11 @@ def _free_port() -> str:
 
 if __name__ == "__main__":
     _train_and_tell(Path(sys.argv[1]), json.loads(sys.argv[2]))
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's history, without the speed, which no two runs share."""
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("batches_per_second", None)
+    return lines

@@ -9,15 +9,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from service.contract import DataSource
 from training import pretrained
 from training.best import Outcome
 from training.data.augment import Augment, contact_sheet
 from training.loop import fit
 from training.nets import architectures
-from training.nets.architectures import SCRATCH_MEAN, SCRATCH_STD
 from training.nets.stages import freeze, unfreeze
-from training.published import Published
+from training.published import Published, unpublished
 from training.run import Run
 from training.settings import Training
 from training.tasks.classify.config import Classify
@@ -122,18 +120,7 @@ def start(config: Classify) -> Published:
     """The weights to begin with; random ones if the configuration names none."""
     if config.weights is not None:
         return pretrained.describe(config.weights, config.architecture)
-    architecture = architectures.find(config.architecture or DEFAULT_ARCHITECTURE)
-    return Published(
-        locator="",
-        architecture=architecture.name,
-        labels=(),
-        mean=SCRATCH_MEAN,
-        std=SCRATCH_STD,
-        size=architecture.size,
-        crop=architecture.crop,
-        interpolation=architecture.interpolation,
-        source=DataSource(name="none", licence="none"),
-    )
+    return unpublished(config.architecture or DEFAULT_ARCHITECTURE)
 
 
 @dataclass(frozen=True, slots=True)
