@@ -2,6 +2,8 @@
 
 make bench
 python -m benchmarks.service --model imagenet-small --seconds 20 --image photo.jpg
+
+The model's task decides the endpoint.
 """
 
 import argparse
@@ -13,6 +15,8 @@ from statistics import mean, median
 from benchmarks.load import ROOT, free_port, multipart, running, wrk
 from benchmarks.overload import overload
 from service.bench import photograph
+from service.contract import read_manifest
+from service.settings import Settings
 
 CONNECTIONS = (1, 8, 32, 64)
 ROUNDS = 3
@@ -39,7 +43,8 @@ def report(model: str, picture: bytes, seconds: float, *, with_overload: bool) -
     short pieces, and a row is held against the limits measured between its own pieces.
     """
     port = free_port()
-    url = f"http://127.0.0.1:{port}/classify?model={model}"
+    path = path_of(model)
+    url = f"http://127.0.0.1:{port}{path}"
     body = multipart(picture)
     command = [sys.executable, "-m", "service", "serve", "--port", str(port)]
     piece = seconds / ROUNDS
@@ -73,21 +78,27 @@ def report(model: str, picture: bytes, seconds: float, *, with_overload: bool) -
                 flush=True,
             )
         print(
-            "\nLimit: decode + run + top-k on all cores with no HTTP, in pictures/s; share: of it."
+            "\nLimit: decode + run + finish on all cores with no HTTP, in pictures/s; share: of it."
         )
         if with_overload:
-            report_overload(port, model, body, 3 * rate, seconds)
+            report_overload(port, path, body, 3 * rate, seconds)
 
 
-def report_overload(port: int, model: str, body: bytes, rate: float, seconds: float) -> None:
+def report_overload(port: int, path: str, body: bytes, rate: float, seconds: float) -> None:
     """Offer three times what the last row got, in an open loop."""
-    result = overload("127.0.0.1", port, f"/classify?model={model}", body, rate, seconds)
+    result = overload("127.0.0.1", port, path, body, rate, seconds)
     print(f"\nOpen loop at {rate:.0f} requests/s (3 times saturation) for {seconds:g} s:\n")
     print("| status | answers | p50 ms | p99 ms | max ms |")
     print("|---:|---:|---:|---:|---:|")
     for status, values in sorted(result.latencies_ms.items()):
         p50, p99 = result.percentile(status, 50), result.percentile(status, 99)
         print(f"| {status} | {len(values)} | {p50:.1f} | {p99:.1f} | {max(values):.1f} |")
+
+
+def path_of(model: str) -> str:
+    """Where the server, which runs in ROOT, is asked for a model's answers."""
+    task = read_manifest(ROOT / Settings().models / model).task
+    return f"/{task}?model={model}"
 
 
 def measure_limit(model: str, picture: bytes, seconds: float) -> float:

@@ -10,10 +10,11 @@ from service.contract import Manifest, Precision
 from service.device import Kind
 from service.errors import PROBLEM_JSON, NotReadyError, Problem
 from service.loading import Model
+from service.rendering import MEDIA_TYPES, Rendered
 from service.route import TaskRoute
 from service.state import State, StateOf, state_of
-from service.task import Params
-from service.tasks import classify
+from service.task import Draw, Params
+from service.tasks import classify, detect
 
 router = APIRouter()
 tasks = APIRouter(route_class=TaskRoute, tags=["tasks"])
@@ -53,6 +54,7 @@ _DEVICE: dict[int | str, dict[str, Any]] = {
 _MEANING = {
     400: "The request is malformed.",
     404: "There is no such model.",
+    406: "The answer comes in no media type that `Accept` allows.",
     408: "The body did not arrive in time.",
     413: "More bytes, pixels, frames or files than the limits allow.",
     415: "Not an image format the service reads, or a Content-Type it does not take.",
@@ -64,6 +66,20 @@ _MEANING = {
 }
 _IMAGE_PROBLEMS = _problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 _BINARY = {"type": "string", "format": "binary"}
+_VARY = {
+    "Vary": {
+        "description": "`Accept`: it decides between JSON and a picture.",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
+_DRAWN: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "JSON, or one picture with the answer drawn on it, as `Accept` asks.",
+        "headers": _DEVICE[200]["headers"] | _VARY,
+        "content": {media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
+    }
+}
 _IMAGE_TYPES = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
 _IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -148,6 +164,25 @@ async def classify_images(
     return await _answer(request, classify.NAME, params, _CLASSIFIED)
 
 
+_DETECTED: TypeAdapter[Any] = TypeAdapter(detect.Result | list[detect.Result | Problem])
+
+
+@tasks.post(
+    "/detect",
+    summary="Where objects are in a picture, and what they are",
+    response_model=detect.Result | list[detect.Result | Problem],
+    responses=_DRAWN | _IMAGE_PROBLEMS | _problems(406),
+    openapi_extra=_IMAGE_BODY,
+)
+async def detect_objects(request: Request, params: Annotated[detect.Params, Query()]) -> Response:
+    """Detect objects in one picture, or in each of several in order.
+
+    With `Accept: image/jpeg`, `image/png` or `image/webp`, one picture comes back with its
+    detections drawn on it.
+    """
+    return await _answer(request, detect.NAME, params, _DETECTED, detect.draw)
+
+
 @router.get("/models", tags=["models"], summary="The models on offer")
 async def list_models(state: StateOf) -> list[ModelSummary]:
     """List the models that serve."""
@@ -210,15 +245,22 @@ async def metrics(state: StateOf) -> Response:
 
 
 async def _answer(
-    request: Request, task: str, params: Params, adapter: TypeAdapter[Any]
+    request: Request,
+    task: str,
+    params: Params,
+    adapter: TypeAdapter[Any],
+    draw: Draw | None = None,
 ) -> Response:
     state = state_of(request)
-    result = await state.inference.answer(request, task, params)
-    return Response(
-        adapter.dump_json(result),
-        media_type="application/json",
-        headers={"Sightline-Device": state.device_header},
-    )
+    result = await state.inference.answer(request, task, params, draw)
+    headers = {"Sightline-Device": state.device_header}
+    if draw is not None:
+        headers["Vary"] = "Accept"
+    if isinstance(result, Rendered):
+        spent = result.timing.model_dump().items()
+        headers["Server-Timing"] = ", ".join(f"{stage};dur={ms}" for stage, ms in spent)
+        return Response(result.data, media_type=result.media_type, headers=headers)
+    return Response(adapter.dump_json(result), media_type="application/json", headers=headers)
 
 
 def _summary(state: State, model: Model) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     SightlineError                        500
     ├── RequestError                      400  the request is malformed
     │   ├── NotFoundError                 404  no such model
+    │   ├── NotAcceptableError            406  no media type of the answer is accepted
     │   ├── BodyTimeoutError              408  the body did not arrive in time
     │   ├── TooLargeError                 413  more bytes, pixels, frames or files than allowed
     │   ├── UnsupportedMediaError         415  a Content-Type the endpoint does not take
@@ -75,6 +76,19 @@ class NotFoundError(RequestError):
     status = 404
     kind = "not-found"
     title = "Not found"
+
+
+class NotAcceptableError(RequestError):
+    """The answer comes in none of the media types the client accepts."""
+
+    status = 406
+    kind = "not-acceptable"
+    title = "Not acceptable"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``Vary: Accept``, since another Accept may be answered."""
+        return {"Vary": "Accept"}
 
 
 class BodyTimeoutError(RequestError):

@@ -1,10 +1,11 @@
 """Golden outputs: what a model gave when it was made, replayed where it is about to serve.
 
 ``golden.npz`` holds, for a small fixed batch, ``<role>.input.<tensor>`` and, for every precision,
-``<role>.<precision>.<tensor>``. The deviation of a replay is held against ``parity.tolerance``.
+``<role>.<precision>.<tensor>``. The deviation of a replay, as the model's task measures it, is held
+against ``parity.tolerance``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from service.errors import GraphError, InferenceError
 from service.session import Arrays, Session
 
 Golden = Mapping[str, NDArray[Any]]
+
+Deviation = Callable[[Arrays, Arrays], float]
+"""How far the outputs of one item stand from those expected: (actual, expected), names to arrays
+without the batch dimension. A task has its own where slots of a tensor may trade places."""
 
 
 def read_golden(path: Path) -> Golden:
@@ -51,37 +56,9 @@ def items(golden: Golden, role: str, kind: str) -> list[Arrays]:
     return [{name: a[row] for name, a in arrays.items()} for row in range(count)]
 
 
-def replay(
-    session: Session, variant: Variant, role: str, precision: Precision, golden: Golden
-) -> float:
-    """Run the golden inputs, in one batch and one by one, and compare.
-
-    Returns:
-        The largest deviation seen.
-
-    Raises:
-        GraphError: it exceeds the variant's tolerance, an output is missing, or a run fails.
-    """
-    inputs, expected = items(golden, role, "input"), items(golden, role, precision)
-    if len(inputs) != len(expected):
-        raise GraphError(
-            f"golden: {role}.input.* has {len(inputs)} items, {role}.{precision}.* {len(expected)}"
-        )
-    try:
-        actual = [*session.run(inputs), *(session.run([one], lone=True)[0] for one in inputs)]
-    except InferenceError as error:
-        raise GraphError(f"graphs.{role}.{precision}: fails on the golden inputs") from error
-    worst = 0.0
-    for seen, wanted in zip(actual, [*expected, *expected], strict=True):
-        if seen.keys() != wanted.keys():
-            raise GraphError(f"graphs.{role}.{precision}: golden outputs are {sorted(wanted)}")
-        worst = max(worst, *(deviation(seen[name], wanted[name]) for name in wanted))
-    if worst > variant.parity.tolerance:
-        raise GraphError(
-            f"graphs.{role}.{precision}: golden outputs differ by {worst:.3g}, "
-            f"more than parity.tolerance {variant.parity.tolerance:.3g}"
-        )
-    return worst
+def tensorwise(actual: Arrays, expected: Arrays) -> float:
+    """The largest deviation of an expected output from the actual one of the same name."""
+    return max(deviation(actual[name], expected[name]) for name in expected)
 
 
 def deviation(actual: NDArray[Any], expected: NDArray[Any]) -> float:
@@ -102,3 +79,49 @@ def deviation(actual: NDArray[Any], expected: NDArray[Any]) -> float:
         difference = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
     gap = np.where(same, 0.0, difference)
     return float("inf") if np.isnan(gap).any() else float(gap.max())
+
+
+def replay(
+    session: Session,
+    variant: Variant,
+    role: str,
+    precision: Precision,
+    golden: Golden,
+    deviation: Deviation = tensorwise,
+) -> float:
+    """Run the golden inputs, in one batch and one by one, and compare.
+
+    Args:
+        session: the open variant.
+        variant: what the manifest says of it.
+        role: the graph's role.
+        precision: the variant's.
+        golden: the arrays of a golden file.
+        deviation: how far an item's outputs stand apart, as the model's task measures it.
+
+    Returns:
+        The largest deviation seen.
+
+    Raises:
+        GraphError: it exceeds the variant's tolerance, an output is missing, or a run fails.
+    """
+    inputs, expected = items(golden, role, "input"), items(golden, role, precision)
+    if len(inputs) != len(expected):
+        raise GraphError(
+            f"golden: {role}.input.* has {len(inputs)} items, {role}.{precision}.* {len(expected)}"
+        )
+    try:
+        actual = [*session.run(inputs), *(session.run([one], lone=True)[0] for one in inputs)]
+    except InferenceError as error:
+        raise GraphError(f"graphs.{role}.{precision}: fails on the golden inputs") from error
+    worst = 0.0
+    for seen, wanted in zip(actual, [*expected, *expected], strict=True):
+        if seen.keys() != wanted.keys():
+            raise GraphError(f"graphs.{role}.{precision}: golden outputs are {sorted(wanted)}")
+        worst = max(worst, deviation(seen, wanted))
+    if worst > variant.parity.tolerance:
+        raise GraphError(
+            f"graphs.{role}.{precision}: golden outputs differ by {worst:.3g}, "
+            f"more than parity.tolerance {variant.parity.tolerance:.3g}"
+        )
+    return worst

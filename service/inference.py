@@ -20,11 +20,15 @@ from service.errors import (
 )
 from service.job import Job
 from service.loading import Model
+from service.negotiation import choose
 from service.priority import step_back
 from service.registry import Registry
+from service.rendering import MEDIA_TYPES, Rendered, Rendering
 from service.settings import Settings
-from service.task import Answered, Params
+from service.task import Answered, Draw, Params
 from service.uploads import BodyBudget, read_images
+
+_JSON = "application/json"
 
 
 class Inference:
@@ -37,17 +41,26 @@ class Inference:
         self._threads = ThreadPoolExecutor(cpus, "pictures", initializer=step_back)
 
     async def answer(
-        self, request: Request, task: str, params: Params
-    ) -> Answered | list[Answered | Problem]:
+        self, request: Request, task: str, params: Params, draw: Draw | None = None
+    ) -> Answered | Rendered | list[Answered | Problem]:
         """Answer the one or several pictures of a request with a task's model.
 
         A single picture gives its answer or raises; several give a list in order, each with its
         own answer or problem.
 
+        Args:
+            request: whose body has not been read.
+            task: its name.
+            params: the task's parameters.
+            draw: where given, a single picture's answer is drawn if ``Accept`` asks for that.
+
         Raises:
             SightlineError: of any kind, see service.errors.
         """
+        accept = ",".join(request.headers.getlist("accept")) if draw else ""
+        media_type = choose(accept, (_JSON, *MEDIA_TYPES))
         model = self._registry.get(task, params.model)
+        params.check(model.manifest)
         settings = self._settings
         try:
             model.admission.check()  # a full service says so before it reads a body
@@ -59,11 +72,14 @@ class Inference:
                     timeout_s=settings.body_timeout_s,
                     take=take,
                 )
+                if len(images) > 1:
+                    media_type = choose(accept, (_JSON,), "the answer to several pictures")
+                rendering = Rendering(draw, media_type) if draw and media_type != _JSON else None
                 deadline = time.monotonic() + settings.timeout_s
                 with model.admission.admit(len(images)):
                     async with UntilGone(request):
                         if len(images) == 1:
-                            return await self.infer(model, images[0], params, deadline)
+                            return await self.infer(model, images[0], params, deadline, rendering)
                         return await self._each(model, images, params, deadline)
         except BusyError:
             model.meter.rejected.inc()
@@ -74,7 +90,14 @@ class Inference:
         except asyncio.CancelledError:  # the server is past its grace; an answer is owed still
             raise NotReadyError("the service stopped before the request was answered") from None
 
-    async def infer(self, model: Model, image: bytes, params: Params, deadline: float) -> Answered:
+    async def infer(
+        self,
+        model: Model,
+        image: bytes,
+        params: Params,
+        deadline: float,
+        rendering: Rendering | None = None,
+    ) -> Answered | Rendered:
         """Answer one picture.
 
         Args:
@@ -82,8 +105,9 @@ class Inference:
             image: an encoded picture.
             params: the task's parameters.
             deadline: on the clock of ``time.monotonic``.
+            rendering: how to draw the answer; not at all if None.
         """
-        job = Job(model, image, params, deadline, self._settings.limits, self._threads)
+        job = Job(model, image, params, deadline, self._settings.limits, self._threads, rendering)
         self._threads.submit(job.prepare)
         try:
             return await job.promise.wait(deadline)
@@ -95,6 +119,7 @@ class Inference:
             raise
         finally:
             job.abandon()
+            del job  # which the traceback of an exception would lead back to: leave no cycle
 
     async def close(self) -> None:
         """Stop the threads once they are idle."""

@@ -1,9 +1,10 @@
-"""One picture's way through the threads: decode, prepare, queue, run, finish.
+"""One picture's way through the threads: decode, prepare, queue, run, finish, and maybe draw.
 
 The event loop hands a job over and hears of it again when its answer is there; in between the
 picture goes from thread to thread directly, since every stop at the event loop would cost a
 wake-up of a busy thread. The answer is finished where the CPU is: on a CPU in the slot's thread,
 which is one of the CPU's own; on a GPU in a picture thread, so that the slot can feed the GPU.
+What is drawn is drawn in a picture thread, since it may take longer than the run.
 """
 
 import logging
@@ -16,6 +17,7 @@ from service.errors import InferenceError, SightlineError
 from service.images import Limits, decode
 from service.loading import Model
 from service.promise import Promise
+from service.rendering import Rendered, Rendering
 from service.resize import Placement, needed_size
 from service.session import Arrays
 from service.task import Answered, ImageSeen, Inferred, ModelUsed, Params, Prepared, Timing
@@ -53,9 +55,11 @@ class Job:
         deadline: float,
         limits: Limits,
         threads: Executor,
+        rendering: Rendering | None = None,
     ) -> None:
         """Nothing happens until ``prepare`` is called in a picture thread."""
-        self.promise: Promise[Answered] = Promise()
+        self.promise: Promise[Answered | Rendered] = Promise()
+        self._rendering = rendering
         self._model, self._image, self._params = model, image, params
         self._deadline, self._limits, self._threads = deadline, limits, threads
         self._item: Item | None = None
@@ -107,16 +111,33 @@ class Job:
                 total=0.0,
             )
             result = finish(self._model, answer.outputs, placement, timing, self._params)
-            timing.total = _ms(time.monotonic() - self._arrived)
-            self._model.meter.timing(timing)
-            self.promise.settle(result)
+            if self._rendering is None:
+                self._answer(result, timing)
+            else:
+                self._threads.submit(self._render, self._rendering, result)
         except Exception as error:
             self._fail(error)
+
+    def _render(self, rendering: Rendering, result: Answered) -> None:
+        if self.promise.is_abandoned():
+            return
+        try:
+            self._answer(rendering.render(self._image, self._limits, result), result.timing_ms)
+        except Exception as error:
+            self._fail(error)
+
+    def _answer(self, answer: Answered | Rendered, timing: Timing) -> None:
+        timing.total = _ms(time.monotonic() - self._arrived)
+        self._model.meter.timing(timing)
+        self.promise.settle(answer)
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, SightlineError):
             log.error("a picture could not be answered", exc_info=error)
             error = InferenceError("the picture could not be processed")
+        # Their frames hold the picture, and lead back here: without this a cycle would hold every
+        # bad picture until the garbage collector comes by.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         self.promise.settle(error)
 
 

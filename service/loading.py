@@ -77,7 +77,7 @@ class Loader:
             manifest,
             golden,
             partial(self.open, folder, manifest),
-            partial(_replay_all, manifest, golden),
+            partial(_replay_all, manifest, task, golden),
             kind=self.device.kind,
             wanted=self.settings.precision,
             max_quality_loss=self.settings.max_quality_loss,
@@ -102,11 +102,11 @@ class Loader:
         Raises:
             ModelError: as load does, at the first variant that fails.
         """
-        manifest, _ = self._read(folder)
+        manifest, task = self._read(folder)
         golden = read_golden(verified(folder, manifest.golden, "golden"))
         for precision in manifest.precisions:
             sessions = self.open(folder, manifest, precision)
-            deviation = _replay_all(manifest, golden, precision, sessions)
+            deviation = _replay_all(manifest, task, golden, precision, sessions)
             tolerances = (v[precision].parity.tolerance for v in manifest.graphs.values())
             yield precision, deviation, max(tolerances)
 
@@ -196,9 +196,9 @@ def verified(folder: Path, ref: FileRef, field: str) -> Path:
 
 
 def _replay_all(
-    manifest: Manifest, golden: Golden, precision: Precision, sessions: Sessions
+    manifest: Manifest, task: Task, golden: Golden, precision: Precision, sessions: Sessions
 ) -> float:
     return max(
-        replay(session, manifest.graphs[role][precision], role, precision, golden)
+        replay(session, manifest.graphs[role][precision], role, precision, golden, task.deviation)
         for role, session in sessions.items()
     )

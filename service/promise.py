@@ -49,6 +49,7 @@ class Promise(Generic[Value]):
             return await self._future
         finally:
             timer.cancel()
+            del self, late  # which the traceback of an exception would lead back to: no cycle
 
     def _settle(self, result: Value | Exception) -> None:
         if self._future.done():

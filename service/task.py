@@ -1,9 +1,10 @@
 """What a task supplies to the kernel, and what every answer has in common."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract import Manifest, Precision
@@ -20,6 +21,10 @@ class Params(BaseModel):
     model: str | None = Field(
         None, description="Name of the model; the task's default when left out.", max_length=64
     )
+
+    def check(self, manifest: Manifest) -> None:  # noqa: ARG002 - for tasks that ask of the model
+        """Raise ParameterError if the model cannot do what is asked of it."""
+        return
 
 
 class ModelUsed(BaseModel):
@@ -84,6 +89,10 @@ class Inferred:
     common: Mapping[str, Any] = field(repr=False)
 
 
+Draw = Callable[[Image.Image, Any], Image.Image]
+"""What a task can have besides: draws an answer on the upright original, which it may change."""
+
+
 class Task(Protocol):
     """A module of ``service.tasks``; the kernel knows tasks by this shape only."""
 
@@ -107,4 +116,8 @@ class Task(Protocol):
 
     def finish(self, inferred: Inferred, params: Any) -> Answered:
         """Turn a graph's outputs into the answer."""
+        ...
+
+    def deviation(self, actual: Arrays, expected: Arrays) -> float:
+        """How far two outputs for one item stand apart; held against ``parity.tolerance``."""
         ...

@@ -18,7 +18,7 @@ from training.model_folder import ModelFolder, Variants, replacing
 from training.onnx_file import to_float16
 from training.parity import check_parity
 from training.provenance import provenance
-from training.quantize import quantize
+from training.quantize import quantize, to_observe
 
 Report = Callable[[str], None]
 _UNMEASURED = Parity(tolerance=0, measured=0)
@@ -43,7 +43,7 @@ def export(
     """
     target = models / exportable.name
     with replacing(target) as path:
-        folder = ModelFolder(path, exportable.version)
+        folder = ModelFolder(path, exportable.version, exportable.deviation)
         manifest = _Build(exportable, folder, report).make(_existing(target))
     return target, manifest
 
@@ -103,6 +103,7 @@ class _Build:
             partial(reference, graph),
             graph.tolerance,
             f"{role}.fp32",
+            deviation=self.exportable.deviation,
             same=graph.same,
         )
         parity = Parity(tolerance=graph.tolerance, measured=measured)
@@ -112,7 +113,7 @@ class _Build:
             self.folder.add(role, "fp16", to_float16(model), _UNMEASURED)
         if "int8" in graph.precisions:
             self.report(f"{role}: making int8 from {len(graph.calibration)} calibration inputs")
-            ranges = calibrate(model, graph.calibration)
+            ranges = calibrate(model, graph.calibration, to_observe(model))
             integers = quantize(model, ranges, graph.keep_float)
             self.folder.add(role, "int8", integers, _UNMEASURED)
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from service.contract import DataSource, InputGeometry, Precision
+from service.golden import Deviation, tensorwise
 from service.session import Arrays, Session
 from training.card import Card
 
@@ -45,9 +46,10 @@ class Graph:
         calibration: items that show the 8-bit variant what values to expect; none, no variant.
         dynamic: for each input the axes of free length and the names of the lengths.
         precisions: the variants to make.
-        tolerance: how far fp32 may stand from PyTorch, as ``service.golden.deviation`` has it.
+        tolerance: how far fp32 may stand from PyTorch, as the exportable's ``deviation`` has it.
         same: a further condition every checked item must meet.
         keep_float: names of ONNX nodes the 8-bit variant computes in float32.
+        translations: how the exporter writes operators of our own, by the operator.
     """
 
     module: nn.Module
@@ -61,6 +63,7 @@ class Graph:
     tolerance: float = 1e-4
     same: Same | None = None
     keep_float: frozenset[str] = frozenset()
+    translations: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
 
     def axes(self, name: str) -> Mapping[int, str]:
         """The free axes of an input: the batch, unless said otherwise."""
@@ -69,7 +72,10 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Exportable:
-    """A model ready to be exported; the fields are the manifest's where they share a name."""
+    """A model ready to be exported; the fields are the manifest's where they share a name.
+
+    ``deviation`` is the task's of the same name in the service.
+    """
 
     name: str
     version: str
@@ -87,3 +93,4 @@ class Exportable:
     config: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     evaluate: Evaluate | None = None
+    deviation: Deviation = tensorwise

@@ -26,7 +26,7 @@ from service.contract import (
     read_manifest,
 )
 from service.device import Device, available_cpus
-from service.golden import deviation, replay
+from service.golden import Deviation, replay, tensorwise
 from service.session import Arrays, Session, configure, open_session, stack
 from training.card import Card, render
 from training.golden import write_arrays
@@ -77,12 +77,19 @@ class ModelFolder:
         variants: what was added, by role and precision.
     """
 
-    def __init__(self, path: Path, version: str) -> None:
-        """``path`` exists and is empty; ``version`` names the folder of the graphs in it."""
+    def __init__(self, path: Path, version: str, deviation: Deviation = tensorwise) -> None:
+        """Begin with nothing.
+
+        Args:
+            path: of the folder, which exists and is empty.
+            version: names the folder of the graphs in it.
+            deviation: how far an item's outputs stand apart, as the model's task measures it.
+        """
         configure(_ARENA_MIB)
         self.path = path
         self.variants: Variants = {}
         self._version = version
+        self._deviation = deviation
         self._golden: dict[str, NDArray[Any]] = {}
 
     def add(self, role: str, precision: Precision, model: onnx.ModelProto, parity: Parity) -> None:
@@ -139,15 +146,22 @@ class ModelFolder:
         self._golden |= {f"{role}.{precision}.{name}": array for name, array in outputs.items()}
         variants = self.variants[role]
         if precision == "fp32":
-            replay(session, variants[precision], role, precision, self._golden)
+            self._replay(session, role, precision)
             return
         other_way = "fp32" if precision == "fp16" and "fp32" in variants else precision
         unfused = run_unfused(self.path / variants[other_way].file, items)
-        apart = max(deviation(array, unfused[name]) for name, array in outputs.items())
-        tolerance = max(round(_REPLAY_MARGIN * apart, 6), tolerance)
+        furthest = max(
+            self._deviation(answer, {name: array[row] for name, array in unfused.items()})
+            for row, answer in enumerate(answers)
+        )
+        tolerance = max(round(_REPLAY_MARGIN * furthest, 6), tolerance)
         self.note_parity(role, precision, Parity(tolerance=tolerance, measured=0))
-        measured = replay(session, variants[precision], role, precision, self._golden)
+        measured = self._replay(session, role, precision)
         self.note_parity(role, precision, Parity(tolerance=tolerance, measured=measured))
+
+    def _replay(self, session: Session, role: str, precision: Precision) -> float:
+        described = self.variants[role][precision]
+        return replay(session, described, role, precision, self._golden, self._deviation)
 
     def write_golden(self) -> FileRef:
         """Write the golden file."""

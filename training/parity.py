@@ -11,7 +11,7 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from service.golden import deviation
+from service.golden import Deviation, tensorwise
 from service.session import Arrays, Session, stack
 
 BATCHES = (1, 2, 5)
@@ -32,6 +32,7 @@ def check_parity(
     what: str,
     *,
     than: str = "PyTorch",
+    deviation: Deviation = tensorwise,
     same: Callable[[Arrays, Arrays], bool] | None = None,
 ) -> float:
     """Compare a session with a reference on every item, in batches of 1, 2 and 5.
@@ -40,9 +41,10 @@ def check_parity(
         session: the graph, opened as the service opens it.
         items: inputs by name, without the batch dimension.
         reference: gives the expected outputs.
-        tolerance: the largest deviation allowed, as ``service.golden.deviation`` has it.
+        tolerance: the largest deviation allowed.
         what: names the graph in the error.
         than: names the reference in the error.
+        deviation: how far an item's outputs stand apart, as the model's task measures it.
         same: a further condition every item must meet: (expected, actual).
 
     Returns:
@@ -56,7 +58,7 @@ def check_parity(
         expected = reference(batch)
         for lone in (False, True):
             for wanted, seen in zip(expected, session.run(batch, lone=lone), strict=True):
-                worst = max(worst, *(deviation(seen[name], wanted[name]) for name in wanted))
+                worst = max(worst, deviation(seen, wanted))
                 if same is not None and not same(wanted, seen):
                     raise ParityError(f"{what}: the answer differs from {than}'s, {worst:.3g} off")
         if worst > tolerance:

@@ -8,8 +8,10 @@ from pydantic import BaseModel, Field
 from service import task
 from service.contract import Manifest, require_tensor
 from service.errors import InferenceError, ManifestError
+from service.golden import tensorwise
 from service.images import Picture
 from service.resize import fit
+from service.session import Arrays
 from service.task import Answered, Inferred, Prepared
 
 NAME: Final = "classify"
@@ -81,3 +83,8 @@ def finish(inferred: Inferred, params: Params) -> Result:
         if score >= params.threshold
     ]
     return Result(**inferred.common, predictions=predictions)
+
+
+def deviation(actual: Arrays, expected: Arrays) -> float:
+    """The largest difference of a logit."""
+    return tensorwise(actual, expected)

@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime as ort
 import pytest
-from fabricate import Tiny
+from fabricate import Tiny, TinyDetector
 from PIL import Image
 
 pytestmark = pytest.mark.live
@@ -216,6 +216,33 @@ def test_200_requests_over_32_connections_each_get_their_own_answer(models: Path
             list(pool.map(partial(request_all, running), [colours[i::32] for i in range(32)]))
         assert running.metric("in_flight") == 0
         assert running.metric("pictures_total") == 200
+        assert running.stop() == 0
+        assert not running.complaints()
+
+
+def test_detections_come_as_json_or_drawn(tmp_path: Path) -> None:
+    TinyDetector().write(tmp_path)
+    sent = picture((255, 255, 255))
+
+    def ask(server: Server, accept: str) -> tuple[HTTPResponse, bytes]:
+        connection = server.connect()
+        headers = {"content-type": "image/png", "accept": accept}
+        connection.request("POST", "/detect?classes=dog", sent, headers)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response, body
+
+    with Server(tmp_path) as running:
+        running.wait_until_ready()
+        response, body = ask(running, "*/*")
+        (found,) = json.loads(body)["detections"]
+        assert (found["label"], found["box"]["y_max"]) == ("dog", 16)
+        response, body = ask(running, "image/webp")
+        assert (response.status, response.headers["content-type"]) == (200, "image/webp")
+        with Image.open(io.BytesIO(body)) as drawn:
+            assert drawn.size == (16, 16)
+        assert ask(running, "text/html")[0].status == 406
         assert running.stop() == 0
         assert not running.complaints()
 

@@ -1,10 +1,10 @@
 """Tiny real models for tests: ONNX graphs built node by node, in folders under the contract."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from service.contract import (
     DataSource,
+    DType,
     FileRef,
     InputGeometry,
     Manifest,
@@ -21,9 +22,15 @@ from service.contract import (
     Parity,
     Precision,
     Provenance,
+    ResizeRule,
     TensorSpec,
     Variant,
 )
+
+SLOTS = 6
+
+Found = tuple[Sequence[float], float, int]
+"""A box, its score and its label."""
 
 
 @dataclass(frozen=True)
@@ -50,59 +57,20 @@ class Tiny:
 
     def write(self, root: Path) -> Path:
         """Write the model's folder below ``root`` and return it."""
-        folder = root / self.name
-        (folder / "1").mkdir(parents=True)
-        variants: dict[Precision, Variant] = {}
-        golden = {"main.input.images": self._pictures()}
-        for precision in self.precisions:
-            file = f"1/model.{precision}.onnx"
-            onnx.save(self.graph(), folder / file)
-            session = ort.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
-            logits = session.run(None, {"images": golden["main.input.images"]})[0]
-            golden[f"main.{precision}.logits"] = logits
-            variants[precision] = Variant(
-                file=file,
-                sha256=sha256(folder / file),
-                inputs=(
-                    TensorSpec(
-                        name="images",
-                        dtype="uint8",
-                        shape=(self.batch, self.size, self.size, 3),
-                    ),
-                ),
-                outputs=(
-                    TensorSpec(
-                        name="logits", dtype="float32", shape=(self.batch, len(self.labels))
-                    ),
-                ),
-                parity=Parity(tolerance=1e-4, measured=0.0),
-            )
-        np.savez(folder / "golden.npz", allow_pickle=False, **golden)
-        manifest = Manifest(
-            name=self.name,
-            version="1",
+        return _model_folder(
+            root / self.name,
+            {precision: self.graph() for precision in self.precisions},
+            {"images": self._pictures()},
             task="classify",
             description="mean colour",
             default=self.default,
-            graphs={"main": variants},
             input=InputGeometry(height=self.size, width=self.size, resize="squash"),
             labels=self.labels,
-            golden=FileRef(file="golden.npz", sha256=sha256(folder / "golden.npz")),
             metrics=tuple(
                 Metric(name="top1", value=value, dataset="colours", split="test", variant=precision)
                 for precision, value in zip(self.precisions, self.top1, strict=False)
             ),
-            provenance=Provenance(
-                command="pytest",
-                commit="0" * 40,
-                created="2026-01-01",
-                libraries={"onnx": onnx.__version__},
-                data=(DataSource(name="colours", licence="CC0-1.0"),),
-                licence="Apache-2.0",
-            ),
         )
-        (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1))
-        return folder
 
     def graph(self) -> onnx.ModelProto:
         """``images: uint8[N,S,S,3]`` -> ``logits: float32[N,C]``."""
@@ -190,6 +158,173 @@ class Tiny:
         batch = np.stack([picture, picture[::-1]])
         batch[:, 0, 0, 1] = 0  # no work
         return batch
+
+
+@dataclass(frozen=True)
+class TinyDetector:
+    """A detector of the same four boxes in every picture, but for the picture's mean ``m`` (0..1).
+
+    The boxes shrink towards the input's upper left corner by ``(1 + m) / 2``, the scores are
+    multiplied by ``m``, and those below 0.05 are no detections: there are none in a black picture.
+    ``resize`` is the rule a picture comes into the square input by; grey 114 pads it.
+    """
+
+    name: str = "boxes"
+    size: int = 16
+    labels: tuple[str, ...] = ("cat", "dog", "traffic light, red")
+    resize: ResizeRule = "letterbox"
+    default: bool = True
+
+    BOXES: ClassVar = np.array(
+        [[0.25, 0.25, 0.75, 0.75], [0.3, 0.25, 0.8, 0.75], [0, 0.5, 0.5, 1], [0.5, 0, 1, 0.25]],
+        np.float32,
+    )
+    """Shares of the input's sides; the first two overlap by 0.82."""
+    SCORES: ClassVar = np.array([1.0, 0.9, 0.7, 0.4], np.float32)
+    LABELS: ClassVar = np.array([0, 0, 1, 2], np.int32)
+
+    def write(self, root: Path) -> Path:
+        """Write the model's folder below ``root`` and return it."""
+        ramp = np.linspace(0, 250, self.size**2 * 3).reshape(1, self.size, self.size, 3)
+        return _model_folder(
+            root / self.name,
+            {"fp32": self.graph()},
+            {"images": np.concatenate([ramp, ramp / 2 + 100]).astype(np.uint8)},
+            task="detect",
+            description="four boxes",
+            default=self.default,
+            input=InputGeometry(
+                height=self.size,
+                width=self.size,
+                resize=self.resize,
+                pad_value=114 if self.resize == "letterbox" else 0,
+            ),
+            labels=self.labels,
+            options={
+                "score_threshold": 0.05,
+                "iou_threshold": 0.9,
+                "default_threshold": 0.3,
+                "default_iou_threshold": 0.5,
+            },
+        )
+
+    def graph(self) -> onnx.ModelProto:
+        """``images: uint8[N,S,S,3]`` -> ``boxes``, ``scores``, ``labels`` and ``count``."""
+        constants: dict[str, NDArray[Any]] = {
+            "axes": np.array([1, 2, 3], np.int64),
+            "last": np.array([1], np.int64),
+            "white": np.array(255, np.float32),
+            "one": np.array(1, np.float32),
+            "half": np.array(0.5, np.float32),
+            "least": np.array(0.05, np.float32),
+            "all_boxes": self.BOXES[None] * np.float32(self.size),
+            "all_scores": self.SCORES[None],
+            "all_labels": self.LABELS[None],
+            "minus_one": np.array([-1], np.int64),
+        }
+        nodes = [
+            helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["floats", "axes"], ["grey"], keepdims=0),
+            helper.make_node("Unsqueeze", ["grey", "last"], ["column"]),
+            helper.make_node("Div", ["column", "white"], ["mean"]),
+            helper.make_node("Mul", ["all_scores", "mean"], ["any_scores"]),
+            helper.make_node("GreaterOrEqual", ["any_scores", "least"], ["found"]),
+            helper.make_node("Cast", ["found"], ["mask"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", ["found"], ["ones"], to=TensorProto.INT32),
+            helper.make_node("Mul", ["any_scores", "mask"], ["scores"]),
+            helper.make_node("Mul", ["all_labels", "ones"], ["labels"]),
+            helper.make_node("ReduceSum", ["ones", "last"], ["count"], keepdims=0),
+            helper.make_node("Add", ["mean", "one"], ["more"]),
+            helper.make_node("Mul", ["more", "half"], ["factor"]),
+            helper.make_node("Mul", ["mask", "factor"], ["factors"]),
+            helper.make_node("Unsqueeze", ["factors", "minus_one"], ["corner_factors"]),
+            helper.make_node("Mul", ["all_boxes", "corner_factors"], ["boxes"]),
+        ]
+        info, float32, int32 = helper.make_tensor_value_info, TensorProto.FLOAT, TensorProto.INT32
+        graph = helper.make_graph(
+            nodes,
+            "boxes",
+            [info("images", TensorProto.UINT8, ["N", self.size, self.size, 3])],
+            [
+                info("boxes", float32, ["N", 4, 4]),
+                info("scores", float32, ["N", 4]),
+                info("labels", int32, ["N", 4]),
+                info("count", int32, ["N"]),
+            ],
+            [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        onnx.checker.check_model(model)
+        return model
+
+    def expected(self, mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Boxes ``[4,4]`` in pixels of the input and scores ``[4]`` for a mean from 0 to 1."""
+        boxes = self.BOXES.astype(np.float64) * self.size * (1 + mean) / 2
+        return boxes, self.SCORES.astype(np.float64) * mean
+
+
+def outputs(*found: Found) -> dict[str, Any]:
+    """A detector's outputs for one picture, in SLOTS slots."""
+    boxes, scores = np.zeros((SLOTS, 4), np.float32), np.zeros(SLOTS, np.float32)
+    labels = np.zeros(SLOTS, np.int32)
+    for slot, (box, score, label) in enumerate(found):
+        boxes[slot], scores[slot], labels[slot] = box, score, label
+    return {"boxes": boxes, "scores": scores, "labels": labels, "count": np.int32(len(found))}
+
+
+def _model_folder(
+    folder: Path,
+    graphs: Mapping[Precision, onnx.ModelProto],
+    golden_inputs: Mapping[str, NDArray[Any]],
+    **manifest: Any,
+) -> Path:
+    """Write the one role of a model: graphs, what they give for the golden inputs, manifest."""
+    (folder / "1").mkdir(parents=True)
+    variants: dict[Precision, Variant] = {}
+    golden = {f"main.input.{name}": array for name, array in golden_inputs.items()}
+    for precision, model in graphs.items():
+        file = f"1/model.{precision}.onnx"
+        onnx.save(model, folder / file)
+        session = ort.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
+        names = [output.name for output in model.graph.output]
+        for name, array in zip(names, session.run(names, dict(golden_inputs)), strict=True):
+            golden[f"main.{precision}.{name}"] = array
+        variants[precision] = Variant(
+            file=file,
+            sha256=sha256(folder / file),
+            inputs=tuple(map(_spec, model.graph.input)),
+            outputs=tuple(map(_spec, model.graph.output)),
+            parity=Parity(tolerance=1e-4, measured=0.0),
+        )
+    np.savez(folder / "golden.npz", allow_pickle=False, **golden)
+    written = Manifest(
+        name=folder.name,
+        version="1",
+        graphs={"main": variants},
+        golden=FileRef(file="golden.npz", sha256=sha256(folder / "golden.npz")),
+        provenance=Provenance(
+            command="pytest",
+            commit="0" * 40,
+            created="2026-01-01",
+            libraries={"onnx": onnx.__version__},
+            data=(DataSource(name="colours", licence="CC0-1.0"),),
+            licence="Apache-2.0",
+        ),
+        **manifest,
+    )
+    (folder / "manifest.json").write_text(written.model_dump_json(indent=1))
+    return folder
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    kind = value.type.tensor_type
+    dtypes: dict[int, DType] = {
+        TensorProto.UINT8: "uint8",
+        TensorProto.FLOAT: "float32",
+        TensorProto.INT32: "int32",
+    }
+    shape = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
+    return TensorSpec(name=value.name, dtype=dtypes[kind.elem_type], shape=shape)
 
 
 def _multiplication() -> onnx.GraphProto:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import encoded
-from fabricate import Tiny
+from fabricate import Tiny, TinyDetector
 
 import service
 from service import cli
@@ -169,9 +169,9 @@ def test_check_of_one_model_leaves_the_others_alone(
     assert "no model to check" in capsys.readouterr().err
 
 
-def bench_of(tmp_path: Path, *more: str) -> int:
+def bench_of(tmp_path: Path, *more: str, model: str = "tiny") -> int:
     common = ["--models", str(tmp_path), "--device", "cpu", "--cpus", "2", "--log-level", "error"]
-    return cli.main(["bench", "--model", "tiny", *common, *more])
+    return cli.main(["bench", "--model", model, *common, *more])
 
 
 def test_bench_prints_a_rate_and_a_time_for_every_way_of_running(
@@ -198,6 +198,16 @@ def test_bench_without_an_image_makes_one(
     Tiny().write(tmp_path)
     assert bench_of(tmp_path, "--seconds", "0.001") == 0
     assert "decode + resize" in capsys.readouterr().out
+
+
+def test_bench_measures_a_model_of_any_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TinyDetector().write(tmp_path)
+    assert bench_of(tmp_path, "--seconds", "0.001", model="boxes") == 0
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert first.split()[:2] == ["boxes", "fp32"]
+    assert len(rows) == 8
 
 
 def test_bench_refuses_what_it_cannot_measure(

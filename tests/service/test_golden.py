@@ -10,7 +10,7 @@ from fabricate import Tiny
 from service.contract import Variant, read_manifest
 from service.device import Device
 from service.errors import GraphError, InferenceError
-from service.golden import Golden, deviation, items, read_golden, replay
+from service.golden import Golden, deviation, items, read_golden, replay, tensorwise
 from service.session import Arrays, open_session
 
 
@@ -82,6 +82,27 @@ def test_a_deviation_within_the_tolerance_is_returned(variant: Variant) -> None:
     )
     session = Scripted(lambda batch, _: [{"y": a["y"] - np.float32(0.25)} for a in double(batch)])
     assert replay(session, loose, "main", "fp32", GOLDEN) == 0.25
+
+
+def test_the_task_says_how_far_outputs_stand_apart(variant: Variant) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def apart(actual: Arrays, expected: Arrays) -> float:
+        seen.append((float(actual["y"][0]), float(expected["y"][0])))
+        return 0.5 if expected["y"] > 5 else 0.0
+
+    session = Scripted(lambda batch, _: [{"y": item["y"] + 1} for item in double(batch)])
+    with pytest.raises(GraphError, match=r"differ by 0\.5, more than"):
+        replay(session, variant, "main", "fp32", GOLDEN, apart)
+    assert seen == [(3, 2), (7, 6), (3, 2), (7, 6)]
+
+
+def test_tensors_deviate_as_the_furthest_of_them() -> None:
+    expected = {"x": np.array([1.0, 2.0]), "y": np.array([1, 2])}
+    actual = {"x": np.array([1.0, 2.25]), "y": np.array([1, 3]), "z": np.array([9.0])}
+    assert tensorwise(actual, expected) == 0.5
+    assert tensorwise({**actual, "y": expected["y"]}, expected) == 0.25
+    assert tensorwise(expected, expected) == 0
 
 
 def test_golden_outputs_of_other_names_are_refused(variant: Variant) -> None:

@@ -9,13 +9,14 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from conftest import encoded
-from fabricate import Tiny
+from fabricate import Tiny, TinyDetector
 from fastapi import FastAPI
 
 from service import images, inference, job
@@ -557,17 +558,46 @@ def _scores(colour: Sequence[int]) -> dict[str, float]:
     return dict(zip(("red", "green", "blue"), exponentials / exponentials.sum(), strict=True))
 
 
-async def test_an_answered_request_leaves_no_cycle_behind(client: httpx.AsyncClient) -> None:
-    for _ in range(3):
-        assert (await client.post("/classify", files={"file": encoded((1, 2, 3))})).is_success
-    gc.collect()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        for _ in range(20):
-            await client.post("/classify", files={"file": encoded((1, 2, 3))})
-        gc.collect()
-        ours = {type(thing) for thing in gc.garbage if type(thing).__module__.startswith("service")}
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
+PICTURES = {
+    "good": encoded((1, 2, 3)),
+    "no picture": b"no picture",
+    "damaged": encoded((1, 2, 3))[:60],
+    "poisoned": encoded((7, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("path", ["/classify", "/detect", "/detect drawn"])
+@pytest.mark.parametrize("several", [1, 2])
+@pytest.mark.parametrize("picture", PICTURES)
+async def test_a_request_leaves_no_cycle_behind(
+    models: Path, settings: Settings, path: str, several: int, picture: str
+) -> None:
+    path, _, drawn = path.partition(" ")
+    headers = {"accept": "image/png, application/json;q=0.5" if drawn else "*/*"}
+    files = [("file", PICTURES[picture])] * several
+    TinyDetector().write(models)
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        while not app.state.sightline.registry.ready:
+            await asyncio.sleep(0.005)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            for _ in range(3):
+                await client.post(path, files=files, headers=headers)
+            gc.collect()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                for _ in range(20):
+                    await client.post(path, files=files, headers=headers)
+                gc.collect()
+                kinds = {type(thing) for thing in gc.garbage}
+                # Frames and tracebacks would hold the picture, or the body it came in.
+                ours = {
+                    kind
+                    for kind in kinds
+                    if kind.__module__.startswith(("service", "PIL")) or kind is FrameType
+                }
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
     assert ours == set()

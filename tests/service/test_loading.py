@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from fabricate import Tiny, sha256
+from fabricate import Tiny, TinyDetector, sha256
 
 from service.admission import Admission
 from service.contract import read_manifest
@@ -262,6 +262,21 @@ def test_check_goes_through_every_variant_and_stops_at_the_first_wrong_one(tmp_p
     assert deviation <= tolerance
     with pytest.raises(GraphError, match=r"graphs\.main\.fp16"):
         next(rows)
+
+
+async def test_golden_outputs_are_compared_as_the_task_does(tmp_path: Path) -> None:
+    folder = TinyDetector().write(tmp_path)
+    tensors = [f"main.fp32.{name}" for name in ("boxes", "scores", "labels")]
+    with np.load(folder / "golden.npz") as archive:
+        assert (archive["main.fp32.count"] == 4).all()
+    replace_golden(folder, lambda a: a.update({name: a[name][:, ::-1] for name in tensors}))
+    async with loaded(folder) as model:  # the same detections in other slots
+        assert model.deviation < 1e-6
+    ((_, deviation, _),) = loader_over(tmp_path).check(folder)
+    assert deviation == model.deviation
+    replace_golden(folder, lambda a: a.update({"main.fp32.count": a["main.fp32.count"] - 1}))
+    with pytest.raises(GraphError, match=r"graphs\.main\.fp32: golden outputs differ by 0\."):
+        loader_over(tmp_path).load(folder)
 
 
 def test_a_classifier_without_labels_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from fabricate import Tiny
+from fabricate import Tiny, TinyDetector
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pictures import seeds
@@ -58,8 +58,9 @@ for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff"):
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[requests.Session]:
-    """A client, in process, of an application that serves the tiny classifier."""
+    """A client, in process, of an application that serves the tiny models."""
     Tiny().write(tmp_path)
+    TinyDetector().write(tmp_path)
     app: Any = create_app(Settings(models=tmp_path))
     with get_client(app) as session:  # schemathesis ends the application with the test
         while session.get("/readyz").status_code == 503:
@@ -75,3 +76,17 @@ def test_every_answer_is_one_the_document_describes(
     case: schemathesis.Case[Any], client: requests.Session
 ) -> None:
     case.call_and_validate(session=client, checks=CHECKS)
+
+
+@document.include(path="/detect").parametrize()
+@settings(
+    max_examples=EXAMPLES // 3,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
+def test_every_picture_answer_is_one_the_document_describes(
+    case: schemathesis.Case[Any], client: requests.Session
+) -> None:
+    accept = {"accept": "image/webp, image/jpeg;q=0.5"}
+    case.call_and_validate(session=client, checks=CHECKS, headers=accept)

@@ -1,0 +1,87 @@
+"""An answer as a picture: drawn on the original at its full size, encoded as the client asked."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.errors import NotAcceptableError
+from service.images import Limits, decode
+from service.task import Answered, Draw, Timing
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How Pillow writes a media type, and the longest side it can have."""
+
+    name: str
+    options: Mapping[str, Any]
+    max_side: int
+
+
+# Letters and lines need the colours of every pixel; a large picture should be written in seconds.
+_FORMATS = {
+    "image/jpeg": _Format("JPEG", {"quality": 90, "subsampling": 0}, 65_500),
+    "image/png": _Format("PNG", {"compress_level": 3}, (1 << 31) - 1),
+    "image/webp": _Format("WEBP", {"quality": 90, "method": 2}, 16_383),
+}
+MEDIA_TYPES = tuple(_FORMATS)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An answer drawn and encoded.
+
+    Attributes:
+        media_type: of the bytes.
+        data: the encoded picture, without the original's metadata.
+        timing: of the answer that was drawn.
+    """
+
+    media_type: str
+    data: bytes
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What a request wants drawn, and how encoded.
+
+    Attributes:
+        draw: the task's.
+        media_type: one of MEDIA_TYPES.
+    """
+
+    draw: Draw
+    media_type: str
+
+    def render(self, image: bytes, limits: Limits, result: Answered) -> Rendered:
+        """Decode the original, draw the answer on it and encode it; takes a thread a while.
+
+        Args:
+            image: the encoded original, which has been decoded before.
+            limits: it is held against.
+            result: the task's answer to it.
+
+        Raises:
+            NotAcceptableError: the picture is too large for the media type.
+        """
+        drawn = self.draw(decode(image, limits).pixels, result)
+        wanted = _FORMATS[self.media_type]
+        if max(drawn.size) > wanted.max_side:
+            raise NotAcceptableError(
+                f"the picture is {drawn.width}x{drawn.height}; {self.media_type} has sides of at "
+                f"most {wanted.max_side} pixels, accept image/png instead"
+            )
+        drawn.info.clear()  # Pillow would write comments and a profile that no longer fits
+        buffer = io.BytesIO()
+        try:
+            drawn.save(buffer, wanted.name, **wanted.options)
+        except (
+            ValueError
+        ) as error:  # a WebP file has parts that may be filled by many small details
+            raise NotAcceptableError(
+                f"the picture does not fit into {self.media_type} ({error}), accept image/png "
+                "instead"
+            ) from error
+        return Rendered(self.media_type, buffer.getvalue(), result.timing_ms)
