@@ -1,0 +1,171 @@
+"""Pictures with boxes as a detector takes them: decoded, varied, and put into batches."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from service.contract import InputGeometry
+from service.resize import place
+from training.data.box_augment import BoxAugment, Example
+from training.data.boxed import Boxed, BoxedSet
+from training.data.errors import DataError
+from training.data.pictures import Report, examine, prepare
+from training.stepper import seed_of
+
+Target = dict[str, Tensor]
+"""Of one picture: ``boxes float32[K, 4]``, ``labels int64[K]`` and ``ignored bool[K]``."""
+Batch = tuple[Tensor, list[Target]]
+"""Pictures ``uint8[B, 3, S, S]`` and what is in them."""
+
+_MIB = 1 << 20
+#: Sides of the pictures that are varied, in those of the canvas: crops of them are enlarged less.
+_MARGIN = 1.25
+
+
+class BoxPictures(Dataset[Example]):
+    """The pictures of a set on a square canvas.
+
+    Without ``augment`` they are what the service makes of the files, by ``letterbox``. With it,
+    what is done to a picture depends on the seed, the epoch and the picture's index alone, not on
+    the worker that does it.
+
+    Attributes:
+        boxed: the set.
+        geometry: how the service makes a picture into what is handed out without ``augment``.
+        is_in_memory: whether the decoded pictures are kept.
+    """
+
+    def __init__(
+        self,
+        boxed: BoxedSet,
+        size: int,
+        pad_value: int,
+        augment: BoxAugment | None = None,
+        *,
+        seed: int = 0,
+        memory_mib: int = 2048,
+    ) -> None:
+        """Decode the pictures on all cores now, if they fit into the memory.
+
+        Args:
+            boxed: the pictures and their objects.
+            size: of the canvas, a side, in pixels.
+            pad_value: of the canvas where no picture lies, 0 to 255.
+            augment: varies pictures; made for the same ``size`` and ``pad_value``.
+            seed: of what it does.
+            memory_mib: what decoded pictures may take. If they take more, each is decoded
+                whenever it is asked for, best in a ``DataLoader``'s workers.
+
+        Raises:
+            DataError: a picture that is to be kept is damaged; the message names it.
+        """
+        self.boxed = boxed
+        self.geometry = InputGeometry(
+            height=size, width=size, resize="letterbox", pad_value=pad_value
+        )
+        self._augment, self._seed = augment, seed
+        # Workers that outlive an epoch are to learn of the next.
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+        self._decoded = self.geometry
+        if augment is not None:
+            side = round(size * _MARGIN)
+            self._decoded = InputGeometry(height=side, width=side, resize="pad_to_multiple")
+        sizes = [self._size(item) for item in boxed.items]
+        self._ends = list(accumulate(height * width * 3 for height, width in sizes))
+        self.is_in_memory = bool(sizes) and self._ends[-1] <= memory_mib * _MIB
+        self._pixels = torch.empty(self._ends[-1] if self.is_in_memory else 0, dtype=torch.uint8)
+        if self.is_in_memory:
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                list(threads.map(self._keep, range(len(boxed))))
+
+    def __len__(self) -> int:
+        return len(self.boxed)
+
+    @property
+    def is_varied(self) -> bool:
+        """Whether pictures are varied."""
+        return self._augment is not None
+
+    @property
+    def epoch(self) -> int:
+        """The one that pictures are varied for."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Vary the pictures anew, in workers that are running too."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> Example:
+        """One picture and its objects.
+
+        Raises:
+            DataError: the picture is damaged; the message names it.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no picture {index} among {len(self)}")
+        index %= len(self)
+        item = self.boxed.items[index]
+        image = self._picture(index).permute(2, 0, 1)
+        placement, _ = place(item.width, item.height, self._decoded)
+        scale, offset = (torch.tensor(pair * 2) for pair in (placement.scale, placement.offset))
+        boxes = torch.from_numpy(item.boxes) * scale + offset
+        labels, ignored = torch.from_numpy(item.labels), torch.from_numpy(item.ignored)
+        if self._augment is None:
+            return Example(image, boxes, labels, ignored)
+        seed = seed_of(self._seed, "picture", self.epoch, index)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # a GPU's generator goes on undisturbed
+            return self._augment(image, boxes, labels, ignored)
+
+    def _size(self, item: Boxed) -> tuple[int, int]:
+        """Height and width of a picture as it is decoded."""
+        _, (width, height) = place(item.width, item.height, self._decoded)
+        return height, width
+
+    def _picture(self, index: int) -> Tensor:
+        """A decoded picture, ``uint8[H, W, 3]``."""
+        if not self.is_in_memory:
+            return self._read(index)
+        size = (*self._size(self.boxed.items[index]), 3)
+        end = self._ends[index]
+        return self._pixels[end - size[0] * size[1] * 3 : end].view(size)
+
+    def _keep(self, index: int) -> None:
+        self._picture(index).copy_(self._read(index))
+
+    def _read(self, index: int) -> Tensor:
+        item = self.boxed.items[index]
+        pixels = torch.from_numpy(prepare(item.path, self._decoded).copy())
+        if pixels.shape[:2] != self._size(item):
+            raise DataError(f"{item.path}: is no longer {item.width}x{item.height}")
+        return pixels
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Put pictures of one size into a batch; a ``collate_fn`` for ``DataLoader``."""
+    targets = [
+        {"boxes": each.boxes, "labels": each.labels, "ignored": each.ignored} for each in examples
+    ]
+    return torch.stack([each.image for each in examples]), targets
+
+
+def without_damaged(boxed: BoxedSet, report: Report | None = None) -> BoxedSet:
+    """The pictures that can be decoded; a fault for each of the others.
+
+    Readers look at the headers alone; here every file is decoded once.
+
+    Args:
+        boxed: the set.
+        report: told now and then how many pictures are examined, and of how many.
+    """
+    geometry = InputGeometry(height=1, width=1, resize="squash")
+    found = examine([item.path for item in boxed.items], geometry, report=report)
+    good = [index for index in range(len(boxed)) if index not in found]
+    return replace(boxed.subset(good), faults=(*boxed.faults, *found.values()))
