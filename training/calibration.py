@@ -6,7 +6,7 @@ carry few large values that matter, and their ReLU6 tensors have no tail to cut.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,10 @@ class Range:
     means: NDArray[np.float64]
 
 
-def calibrate(model: onnx.ModelProto, items: Iterable[Arrays]) -> Mapping[str, Range]:
-    """Run a float graph over pictures and note what values every float32 tensor takes.
+def calibrate(
+    model: onnx.ModelProto, items: Iterable[Arrays], tensors: Collection[str] | None = None
+) -> Mapping[str, Range]:
+    """Run a float graph over pictures and note what values its float32 tensors take.
 
     The extremes are rounded outwards to 8 binary digits, so that another machine's last bits
     give the same 8-bit graph.
@@ -44,14 +46,15 @@ def calibrate(model: onnx.ModelProto, items: Iterable[Arrays]) -> Mapping[str, R
     Args:
         model: the graph; inputs and outputs are batch first.
         items: inputs by name, without the batch dimension.
+        tensors: names of those to look at. ``None``: all that the graph computes.
 
     Returns:
-        The range of every float32 tensor the graph computes, by its name.
+        The range of each of these, by its name.
 
     Raises:
         ValueError: there are no items, or a tensor is not finite.
     """
-    names, session = _observed(model)
+    names, session = _observed(model, tensors)
     lows = dict.fromkeys(names, 0.0)
     highs = dict.fromkeys(names, 0.0)
     sums: dict[str, NDArray[np.float64]] = {}
@@ -72,15 +75,21 @@ def calibrate(model: onnx.ModelProto, items: Iterable[Arrays]) -> Mapping[str, R
     }
 
 
-def _observed(model: onnx.ModelProto) -> tuple[Sequence[str], ort.InferenceSession]:
-    """A session that also gives every float32 tensor, and the names of these."""
+def _observed(
+    model: onnx.ModelProto, tensors: Collection[str] | None
+) -> tuple[Sequence[str], ort.InferenceSession]:
+    """A session that also gives the float32 tensors asked for, and the names of these."""
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     graph = inferred.graph
     types = {
         value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)
     }
     computed = [output for node in graph.node for output in node.output]
-    names = [name for name in computed if types.get(name) == onnx.TensorProto.FLOAT]
+    names = [
+        name
+        for name in computed
+        if types.get(name) == onnx.TensorProto.FLOAT and (tensors is None or name in tensors)
+    ]
     promised = {output.name for output in graph.output}
     graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)

@@ -20,11 +20,16 @@ from training.parity import ParityError
 from training.registries import RegistryError
 from training.run import RunError
 from training.scaling import Scaling
-from training.tasks.classify import command
+from training.tasks.classify import command as classify_command
 from training.tasks.classify.ablate import Ablate
 from training.tasks.classify.config import Classify
 from training.tasks.classify.imagenet import imagenet
 from training.tasks.classify.presets import FOLDER, PRESETS
+from training.tasks.detect import command as detect_command
+from training.tasks.detect.coco import CocoDetector
+from training.tasks.detect.config import Detect
+from training.tasks.detect.presets import FOLDER as BOXES_FOLDER
+from training.tasks.detect.presets import PRESETS as DETECTORS
 from training.weights import WeightsError
 
 _EXAMPLES = """Train models and export them for the service.
@@ -35,6 +40,9 @@ examples:
       --weights torchvision:ResNet50_Weights.IMAGENET1K_V2
   sightline-train mnist --seeds 5                           # a recipe of the literature
   sightline-train cifar10-resnet18 --devices 2 --precision bf16-mixed
+  sightline-train detect --data my_boxes --name parts       # VOC's or COCO's form
+  sightline-train bccd --data BCCD_Dataset/BCCD
+  sightline-train coco-detector                             # torchvision's, 80 classes
   sightline-train mnist --resume                            # go on after an interruption
   sightline-train ablate --families depth --precision bf16-mixed
   sightline-train scaling --processes 1 2 4 8
@@ -84,6 +92,10 @@ COMMANDS: Mapping[str, tuple[Any, str]] = {
         name: (preset, f"Train {preset.architecture} on {preset.dataset}.")
         for name, preset in PRESETS.items()
     },
+    "detect": (BOXES_FOLDER, "Train a detector on pictures with boxes, in VOC's or COCO's form."),
+    "bccd": (DETECTORS["bccd"], "Train the detector of blood cells."),
+    "everyday": (DETECTORS["everyday"], "Train the detector of 20 everyday classes."),
+    "coco-detector": (CocoDetector(), "Fetch a published COCO detector, verify and export it."),
     "ablate": (Ablate(), "Train with one thing changed at a time; write a table and plots."),
     "scaling": (Scaling(), "Measure a training step with more processes and fewer bits."),
     "imagenet": (Imagenet(), "Fetch published ImageNet classifiers, verify and export them."),
@@ -119,7 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         if isinstance(chosen, Classify):
-            command.run(chosen, console, given)
+            classify_command.run(chosen, console, given)
+        elif isinstance(chosen, Detect):
+            detect_command.run(chosen, console, given)
         else:
             chosen.run(console)
     except _ERRORS as error:

@@ -35,7 +35,7 @@ def read_torch(path: Path) -> State:
             f"{path} cannot be read as PyTorch weights ({str(error).splitlines()[0]}); save "
             "net.state_dict() with torch.save"
         ) from error
-    for state in (held, *(held.get(key) for key in ("state_dict", "model") if _is_map(held))):
+    for state in _candidates(held):
         if _is_map(state) and state and all(isinstance(v, Tensor) for v in state.values()):
             # nn.DataParallel puts this before every name.
             return {name.removeprefix("module."): tensor for name, tensor in state.items()}
@@ -151,6 +151,15 @@ def _tensors(arrays: Mapping[str, NDArray[np.float32]]) -> State:
         name: torch.from_numpy(np.array(array, np.float32, order="C"))
         for name, array in arrays.items()
     }
+
+
+def _candidates(held: Any) -> Iterator[Any]:
+    """Where in a file the state dictionary may be: it is the file, or in a checkpoint's entry."""
+    yield held
+    if _is_map(held):
+        yield from (held.get(key) for key in ("state_dict", "model"))
+        if _is_map(held.get("networks")):  # a checkpoint of training.loop
+            yield held["networks"].get("net")
 
 
 def _is_map(value: object) -> bool:

@@ -14,6 +14,7 @@ from service.errors import ManifestError
 from training.calibration import calibrate
 from training.exportable import Exportable, Graph
 from training.graph import reference, to_onnx
+from training.half import round_maps
 from training.model_folder import ModelFolder, Variants, replacing
 from training.onnx_file import to_float16
 from training.parity import check_parity
@@ -110,7 +111,8 @@ class _Build:
         self.folder.note_parity(role, "fp32", parity)
         if "fp16" in graph.precisions:
             self.report(f"{role}: making fp16")
-            self.folder.add(role, "fp16", to_float16(model), _UNMEASURED)
+            half = round_maps(model) if graph.has_coordinates else to_float16(model)
+            self.folder.add(role, "fp16", half, _UNMEASURED)
         if "int8" in graph.precisions:
             self.report(f"{role}: making int8 from {len(graph.calibration)} calibration inputs")
             ranges = calibrate(model, graph.calibration, to_observe(model))

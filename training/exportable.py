@@ -49,6 +49,8 @@ class Graph:
         tolerance: how far fp32 may stand from PyTorch, as the exportable's ``deviation`` has it.
         same: a further condition every checked item must meet.
         keep_float: names of ONNX nodes the 8-bit variant computes in float32.
+        has_coordinates: the graph also computes coordinates, which float16 would spoil: its fp16
+            variant rounds what computes feature maps alone.
         translations: how the exporter writes operators of our own, by the operator.
     """
 
@@ -63,6 +65,7 @@ class Graph:
     tolerance: float = 1e-4
     same: Same | None = None
     keep_float: frozenset[str] = frozenset()
+    has_coordinates: bool = False
     translations: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
 
     def axes(self, name: str) -> Mapping[int, str]:

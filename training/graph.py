@@ -33,6 +33,7 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
             input_names=list(graph.example),
             output_names=list(graph.outputs),
             dynamic_shapes=tuple(shapes.values()),
+            custom_translation_table=dict(graph.translations),
             dynamo=True,
             external_data=False,
             verbose=False,

@@ -15,6 +15,7 @@ class GraphEdit:
     Attributes:
         constants: every initializer's value by name.
         dequantized: scale of every tensor that comes out of a DequantizeLinear.
+        outputs: names of the graph's outputs.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -25,11 +26,11 @@ class GraphEdit:
             tensor.name: numpy_helper.to_array(tensor) for tensor in self._model.graph.initializer
         }
         self.dequantized: dict[str, float] = {}
-        self._outputs = {output.name for output in self._model.graph.output}
+        self.outputs = {output.name for output in self._model.graph.output}
 
     def consumers(self, tensor: str) -> list[onnx.NodeProto]:
         """The nodes that read a tensor; none for an output of the graph, which others read."""
-        if tensor in self._outputs:
+        if tensor in self.outputs:
             return []
         return [node for node in self.nodes if tensor in node.input]
 
@@ -67,6 +68,14 @@ class GraphEdit:
         at = self._index(producer) + 1
         self.nodes[at:at] = make(source, tensor)
 
+    def insert_before(self, node: onnx.NodeProto, new: onnx.NodeProto) -> None:
+        """Insert a node in front of another."""
+        self.nodes.insert(self._index(node), new)
+
+    def insert_after_node(self, node: onnx.NodeProto, new: onnx.NodeProto) -> None:
+        """Insert a node behind another."""
+        self.nodes.insert(self._index(node) + 1, new)
+
     def dequantize_constant(
         self,
         node: onnx.NodeProto,
@@ -94,7 +103,7 @@ class GraphEdit:
             onnx.checker.ValidationError: the edits broke the graph.
         """
         graph = self._model.graph
-        read = {name for node in self.nodes for name in node.input} | self._outputs
+        read = {name for node in self.nodes for name in node.input} | self.outputs
         del graph.node[:]
         graph.node.extend(self.nodes)
         del graph.initializer[:]

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from training.calibration import Range, clip_bounds
+from training.feature_maps import WEIGHTED, feature_nodes
 from training.graph_edit import GraphEdit
 
-WEIGHTED = ("Conv", "Gemm")
 OPERATORS = (*WEIGHTED, "Add")
 #: 255 * (127 + rounding of both) just fits in 16 bits.
 _PAIR_LIMIT = 127.0
@@ -46,9 +46,7 @@ def quantize(
     """
     edit = GraphEdit(model)
     _read_pixels_as_integers(edit)
-    nodes = [
-        node for node in edit.nodes if node.name not in keep_float and _is_quantizable(edit, node)
-    ]
+    nodes = _quantizable(edit, keep_float)
     _absorb_activations(edit, nodes, ranges)
     for node in nodes:
         for tensor in _activations(edit, node):
@@ -59,6 +57,25 @@ def quantize(
         if node.op_type in WEIGHTED:
             _quantize_weights(edit, node, ranges)
     return edit.finish()
+
+
+def to_observe(model: onnx.ModelProto) -> frozenset[str]:
+    """The tensors that ``quantize`` needs the ranges of: inputs and outputs of 8-bit operators."""
+    edit = GraphEdit(model)
+    tensors: set[str] = set()
+    for node in _quantizable(edit, ()):
+        tensors |= {*_activations(edit, node), node.output[0]}
+        followers = edit.consumers(node.output[0])
+        tensors |= {each.output[0] for each in followers if each.op_type in ("Relu", "Clip")}
+    return frozenset(tensors)
+
+
+def _quantizable(edit: GraphEdit, keep_float: Collection[str]) -> list[onnx.NodeProto]:
+    return [
+        node
+        for node in feature_nodes(edit.nodes, edit.constants)
+        if node.name not in keep_float and _is_quantizable(edit, node)
+    ]
 
 
 def _is_quantizable(edit: GraphEdit, node: onnx.NodeProto) -> bool:

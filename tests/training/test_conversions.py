@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from tests.training.toys import train
 from training.conversions import (
     ConversionError,
     read_flax_vgg16,
@@ -34,7 +35,26 @@ def test_a_state_dictionary_is_found_in_a_checkpoint(tmp_path: Path, key: str) -
     assert list(read_torch(path)) == ["fc.weight"]
 
 
-@pytest.mark.parametrize("held", [[1, 2], {"epoch": 3}, {}, {"state_dict": {"lr": 0.1}}])
+def test_a_checkpoint_of_a_training_here_is_read_as_its_networks_weights(tmp_path: Path) -> None:
+    recipe, _ = train(tmp_path, training={"epochs": 1})
+    trained = recipe.networks["net"].state_dict()
+    best = read_torch(tmp_path / "best.ckpt")
+    assert best.keys() == trained.keys()
+    assert all(tensor.equal(trained[name]) for name, tensor in best.items())
+    assert read_torch(tmp_path / "last.ckpt").keys() == trained.keys()
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        [1, 2],
+        {"epoch": 3},
+        {},
+        {"state_dict": {"lr": 0.1}},
+        {"networks": {"generator": {"weight": torch.ones(2)}}},
+        {"networks": [torch.ones(2)]},
+    ],
+)
 def test_a_file_without_a_state_dictionary_is_refused(tmp_path: Path, held: object) -> None:
     path = tmp_path / "other.pth"
     torch.save(held, path)

@@ -1,5 +1,6 @@
 """What of a network is trained, and how fast: learning rates by depth, frozen parts."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from torch import nn
@@ -21,7 +22,7 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
 
 def parameter_groups(
     net: nn.Module,
-    architecture: Architecture,
+    stages: Sequence[tuple[str, ...]],
     lr: float,
     layer_decay: float = 1.0,
     weight_decay: float = 0.0,
@@ -34,8 +35,8 @@ def parameter_groups(
     et al., 2018, https://arxiv.org/abs/1812.01187).
 
     Args:
-        net: built from ``architecture``; frozen parameters are left out.
-        architecture: names the stages.
+        net: whose parameters to group; frozen ones are left out.
+        stages: prefixes of the parameters of each stage, from the input to the output.
         lr: of the head.
         layer_decay: in (0, 1]; 1 gives every stage the same rate.
         weight_decay: of weights.
@@ -50,7 +51,7 @@ def parameter_groups(
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = []
     found = 0
-    for depth, prefixes in enumerate(reversed(architecture.stages)):
+    for depth, prefixes in enumerate(reversed(stages)):
         own = [p for name, p in named if belongs(name, prefixes)]
         found += len(own)
         weights = [p for p in own if p.ndim > 1]
@@ -62,11 +63,9 @@ def parameter_groups(
                 groups.append({"params": params, "lr": rate, "weight_decay": decay, "name": name})
     if found != len(named):
         strays = [
-            name
-            for name, _ in named
-            if not any(belongs(name, prefixes) for prefixes in architecture.stages)
+            name for name, _ in named if not any(belongs(name, prefixes) for prefixes in stages)
         ]
-        raise ValueError(f"{', '.join(strays[:5])} belong to no stage of {architecture.name}")
+        raise ValueError(f"{', '.join(strays[:5])} belong to no stage of the network")
     return groups[::-1]
 
 
@@ -78,8 +77,18 @@ def freeze(net: nn.Module, architecture: Architecture) -> None:
     """
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(belongs(name, architecture.head))
+    freeze_statistics(net, architecture.head)
+
+
+def freeze_statistics(net: nn.Module, but: tuple[str, ...] = ()) -> None:
+    """Keep the running statistics of batch normalisation, and use them in training too.
+
+    For batches too small to tell the statistics of a whole set. Scales and shifts go on learning
+    if they did. The modules become :class:`FrozenBatchNorm2d`; those under the prefixes ``but``
+    stay as they are.
+    """
     for name, module in list(net.named_modules()):
-        if type(module) is nn.BatchNorm2d and not belongs(name, architecture.head):
+        if type(module) is nn.BatchNorm2d and not belongs(name, but):
             net.set_submodule(name, _copy(module, FrozenBatchNorm2d).eval())
 
 

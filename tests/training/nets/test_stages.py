@@ -22,7 +22,7 @@ def rates(groups: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def test_each_stage_below_the_head_learns_more_slowly(net: nn.Module) -> None:
-    groups = parameter_groups(net, RESNET, 0.8, layer_decay=0.5, weight_decay=0.1)
+    groups = parameter_groups(net, RESNET.stages, 0.8, layer_decay=0.5, weight_decay=0.1)
     by_name = rates(groups)
     stages = ("conv1", "layer1", "layer2", "layer3", "fc")
     assert [by_name[name] for name in stages] == [0.05, 0.1, 0.2, 0.4, 0.8]
@@ -30,7 +30,7 @@ def test_each_stage_below_the_head_learns_more_slowly(net: nn.Module) -> None:
 
 
 def test_every_parameter_is_in_one_group_and_only_weights_decay(net: nn.Module) -> None:
-    groups = parameter_groups(net, RESNET, 1.0, weight_decay=0.1)
+    groups = parameter_groups(net, RESNET.stages, 1.0, weight_decay=0.1)
     params = [parameter for group in groups for parameter in group["params"]]
     assert {id(p) for p in params} == {id(p) for p in net.parameters()}
     assert len(params) == len(list(net.parameters()))
@@ -40,14 +40,14 @@ def test_every_parameter_is_in_one_group_and_only_weights_decay(net: nn.Module) 
 
 
 def test_a_network_of_another_architecture_is_refused(net: nn.Module) -> None:
-    with pytest.raises(ValueError, match=r"conv1\.weight.* belong to no stage of convnet"):
-        parameter_groups(net, find("convnet"), 1.0)
+    with pytest.raises(ValueError, match=r"conv1\.weight.* belong to no stage"):
+        parameter_groups(net, find("convnet").stages, 1.0)
 
 
 def test_a_frozen_network_changes_nothing_but_its_head(net: nn.Module) -> None:
     before = copy.deepcopy(net.state_dict())
     freeze(net, RESNET)
-    groups = parameter_groups(net, RESNET, 0.1)
+    groups = parameter_groups(net, RESNET.stages, 0.1)
     assert {group["name"] for group in groups} == {"fc", "fc (no decay)"}
     optimizer = torch.optim.SGD(groups)
     net.train()

@@ -1,24 +1,20 @@
 """``sightline-train classify`` and the presets: train, say how it went, export."""
 
 import json
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from training.devices import launch
 from training.export import export
+from training.made_by import made_by
 from training.run import write_whole
 from training.tasks.classify.config import Classify
 from training.tasks.classify.publish import publish
 from training.tasks.classify.train import Results, train
 
 RESULTS = "results.json"
-#: Where things lie on one machine, or what it can hold, says nothing about how a model is made.
-_LOCAL = ("--run", "--out", "--downloads", "--memory-mib", "--workers")
-_LOCAL_FLAGS = ("--resume", "--no-resume", "--export")
 
 
 def run(config: Classify, console: Console, arguments: Sequence[str]) -> None:
@@ -53,31 +49,6 @@ def run(config: Classify, console: Console, arguments: Sequence[str]) -> None:
         for metric in manifest.metrics:
             say(f"  {metric.variant} {metric.name} {metric.value:.4f}")
         say(f"serve it: sightline serve --models {config.out}")
-
-
-def made_by(arguments: Sequence[str]) -> str:
-    """The command of a model card: without what concerns one machine only.
-
-    Of paths the last part is kept, so that no folder of the machine is told.
-    """
-    kept = ["sightline-train"]
-    option = ""
-    for argument in arguments:
-        if argument.startswith("--"):
-            option, is_whole, value = argument.replace("_", "-").partition("=")
-            value = argument.partition("=")[2]
-            if option in _LOCAL or option in _LOCAL_FLAGS:
-                continue
-            kept.append(f"{option}={_told(option, value)}" if is_whole else option)
-        elif option not in _LOCAL:
-            kept.append(_told(option, argument))
-    return shlex.join(kept)
-
-
-def _told(option: str, value: str) -> str:
-    """A value as a card may tell it."""
-    is_path = option == "--data" or Path(value).is_absolute() or value.startswith(("./", "../"))
-    return Path(value).name if is_path and Path(value).name not in ("", "..") else value
 
 
 def _table(results: Results) -> Table:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from training import optimisation
 from training.data.augment import Augmentation
 from training.devices import Devices
+from training.ranges import need
 from training.settings import Training
 
 Dataset = Literal["folder", "mnist", "fashion-mnist", "cifar10"]
@@ -18,39 +20,21 @@ Dataset = Literal["folder", "mnist", "fashion-mnist", "cifar10"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def _need(is_met: bool, option: str, need: str, value: object) -> None:
-    if not is_met:
-        raise ValueError(f"--{option} must be {need}, not {value}")
-
-
 @dataclass(frozen=True)
-class Optimisation:
-    """How the weights are moved.
+class Optimisation(optimisation.Optimisation):
+    """How a classifier's weights are moved.
 
     Raises:
         ValueError: an option is out of its range.
     """
 
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    """AdamW, Adam, or SGD with Nesterov's momentum 0.9."""
-    lr: float = 1e-3
-    """Learning rate at its height, of the head where rates differ by layer."""
-    batch_size: int = 64
-    """Pictures a batch, over all processes; all there are where these are fewer."""
-    weight_decay: float = 0.01
-    """Of weights; biases and normalisations never decay."""
-    layer_decay: float = 1.0
-    """What the learning rate falls by from each stage of the network to the one before it."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""
 
     def __post_init__(self) -> None:
-        _need(self.lr > 0, "lr", "above 0", self.lr)
-        _need(self.batch_size >= 1, "batch-size", "at least 1", self.batch_size)
-        _need(self.weight_decay >= 0, "weight-decay", "0 or more", self.weight_decay)
-        _need(0 < self.layer_decay <= 1, "layer-decay", "above 0 and at most 1", self.layer_decay)
+        super().__post_init__()
         smoothing = self.label_smoothing
-        _need(0 <= smoothing < 1, "label-smoothing", "from 0 to less than 1", smoothing)
+        need(0 <= smoothing < 1, "label-smoothing", "from 0 to less than 1", smoothing)
 
 
 @dataclass(frozen=True)
@@ -111,21 +95,21 @@ class Classify:
     """Go on with a run that was interrupted, or finish one that is done."""
 
     def __post_init__(self) -> None:
-        _need(
+        need(
             bool(_NAME.fullmatch(self.name)),
             "name",
             "small letters, digits, '.', '_' and '-', 64 at most, and begin with a letter or digit",
             repr(self.name),
         )
-        _need(self.size is None or self.size >= 1, "size", "at least 1", self.size)
+        need(self.size is None or self.size >= 1, "size", "at least 1", self.size)
         dropout = self.dropout or 0.0
-        _need(0 <= dropout < 1, "dropout", "from 0 to less than 1", dropout)
-        _need(self.freeze_epochs >= 0, "freeze-epochs", "0 or more", self.freeze_epochs)
-        _need(0 < self.held_out < 1, "held-out", "between 0 and 1", self.held_out)
-        _need(0 < self.test < 1, "test", "between 0 and 1", self.test)
-        _need(self.seeds >= 1, "seeds", "at least 1", self.seeds)
-        _need(self.workers >= 0, "workers", "0 or more", self.workers)
-        _need(self.memory_mib >= 0, "memory-mib", "0 or more", self.memory_mib)
+        need(0 <= dropout < 1, "dropout", "from 0 to less than 1", dropout)
+        need(self.freeze_epochs >= 0, "freeze-epochs", "0 or more", self.freeze_epochs)
+        need(0 < self.held_out < 1, "held-out", "between 0 and 1", self.held_out)
+        need(0 < self.test < 1, "test", "between 0 and 1", self.test)
+        need(self.seeds >= 1, "seeds", "at least 1", self.seeds)
+        need(self.workers >= 0, "workers", "0 or more", self.workers)
+        need(self.memory_mib >= 0, "memory-mib", "0 or more", self.memory_mib)
         if self.freeze_epochs and self.weights is None:
             raise ValueError(
                 f"--freeze-epochs {self.freeze_epochs} keeps published weights as they are, but "

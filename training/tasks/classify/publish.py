@@ -12,6 +12,7 @@ from training.data import benchmarks
 from training.data.labelled import Labelled
 from training.exportable import Card, Exportable, Graph
 from training.golden import golden_pictures
+from training.made_by import told_weights
 from training.nets.digits import CANVAS
 from training.tasks.classify import digits
 from training.tasks.classify.config import Classify
@@ -111,7 +112,7 @@ def _settings(config: Classify, results: Results) -> Mapping[str, str | int | fl
     return {
         "architecture": results.published.architecture,
         "parameters": results.figures()["parameters"],
-        "weights": config.weights,
+        "weights": told_weights(config.weights),
         "epochs": training.epochs,
         "freeze_epochs": config.freeze_epochs,
         "batch_size": optimisation.batch_size,
@@ -131,9 +132,10 @@ def _description(config: Classify, results: Results) -> str:
 
 def _card(config: Classify, results: Results) -> Card:
     gathered, published, figures = results.gathered, results.published, results.figures()
+    weights = told_weights(config.weights)
     begun = (
-        f"starting from `{config.weights}` ({published.quality or 'quality not stated'})"
-        if config.weights
+        f"starting from `{weights}` ({published.quality or 'quality not stated'})"
+        if weights
         else "from random weights"
     )
     return Card(

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
@@ -14,16 +13,15 @@ from torchmetrics.classification import MulticlassAccuracy
 from training.data.augment import Augment, Augmentation, mix
 from training.data.labelled import Batch, Labelled, whole_batch
 from training.data.order import Order
-from training.nets.architecture import Architecture, Normalisation
+from training.nets.architecture import Normalisation
 from training.nets.architectures import find
-from training.nets.stages import parameter_groups
+from training.optimisation import optimizer
 from training.published import Published
 from training.recipe import Objective, Part, Recipe
 from training.tasks.classify.config import Optimisation
 
 #: What GoogLeNet's auxiliary heads count for beside the main one (Szegedy et al., 2014, section 5).
 AUXILIARY_WEIGHT = 0.3
-_MOMENTUM = 0.9
 _MEASURED_AT_ONCE = 250
 
 
@@ -68,7 +66,8 @@ class ClassifyRecipe(Recipe):
         self._augment = Augment(augmentation, size, size)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.networks = {"net": net}
-        self.optimizers = {"main": _optimizer(net, find(published.architecture), optimisation)}
+        stages = find(published.architecture).stages
+        self.optimizers = {"main": optimizer(net, stages, optimisation)}
 
     @property
     def batches_per_epoch(self) -> int:
@@ -178,12 +177,3 @@ def _per_channel(values: Normalisation, pictures: Tensor) -> Tensor:
 
 def _share_right(logits: Tensor, targets: Tensor) -> Tensor:
     return (logits.detach().argmax(1) == targets).float().mean()
-
-
-def _optimizer(net: nn.Module, architecture: Architecture, chosen: Optimisation) -> Optimizer:
-    groups = parameter_groups(net, architecture, chosen.lr, chosen.layer_decay, chosen.weight_decay)
-    for group in groups:
-        group.pop("name")
-    if chosen.optimizer == "sgd":
-        return SGD(groups, lr=chosen.lr, momentum=_MOMENTUM, nesterov=True)
-    return (AdamW if chosen.optimizer == "adamw" else Adam)(groups, lr=chosen.lr)

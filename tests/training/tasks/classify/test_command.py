@@ -13,7 +13,6 @@ from service.contract import read_manifest
 from tests.training.tasks.classify.tiny_sets import write_folder
 from training.cli import main
 from training.nets.architectures import build
-from training.tasks.classify.command import made_by
 
 SMALL = [
     *("--epochs", "1", "--warmup-epochs", "0", "--batch-size", "16", "--held-out", "0.25"),
@@ -170,29 +169,3 @@ def test_a_wrong_command_line_exits_2_and_says_what_is_wrong(
     text = " ".join((captured.out + captured.err).replace("│", " ").split())
     assert complaint in text
     assert "Traceback" not in text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["mnist", "--seeds", "5"], "mnist --seeds 5"),
-        (["classify", "--data", "/home/me/pets"], "classify --data pets"),
-        (["classify", "--data=/home/me/pets"], "classify --data=pets"),
-        (["classify", "--data", "../me/pets/"], "classify --data pets"),
-        (["classify", "--data", "my pets"], "classify --data 'my pets'"),
-        (["mnist", "--run", "/scratch/r", "--out", "m", "--lr", "0.1"], "mnist --lr 0.1"),
-        (["mnist", "--run=/scratch/r", "--out=m", "--lr=0.1"], "mnist --lr=0.1"),
-        (["mnist", "--downloads", "/dl", "--resume", "--epochs", "2"], "mnist --epochs 2"),
-        (
-            ["mnist", "--memory_mib", "9", "--workers=3", "--batch_size", "7"],
-            "mnist --batch-size 7",
-        ),
-        (["classify", "--weights", "/a/b.pth?sha256=12"], "classify --weights 'b.pth?sha256=12'"),
-        (["classify", "--weights=/a/b.pth"], "classify --weights=b.pth"),
-        (["classify", "--weights", "pypi:a==1#b/c.pth"], "classify --weights 'pypi:a==1#b/c.pth'"),
-        (["mnist", "--lr", "-1"], "mnist --lr -1"),
-        (["mnist", "--no-export", "--default"], "mnist --no-export --default"),
-    ],
-)
-def test_a_card_tells_the_command_without_the_machine(arguments: list[str], told: str) -> None:
-    assert made_by(arguments) == f"sightline-train {told}"

@@ -1,0 +1,1 @@
+"""Detection: which objects a picture shows, and where."""

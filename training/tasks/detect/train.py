@@ -1,0 +1,168 @@
+"""From a configuration to a trained detector and what it is worth."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from service.contract import DataSource
+from training.best import Outcome
+from training.data.box_sheet import contact_sheet
+from training.loop import fit
+from training.nets.detection import architectures, loading
+from training.nets.detection.architectures import DetectorArchitecture
+from training.nets.detection.batched import BatchedDetector
+from training.nets.detection.detector import Detector
+from training.nets.pixels import Pixels
+from training.run import Run
+from training.tasks.detect import figures
+from training.tasks.detect.config import Detect
+from training.tasks.detect.data import Gathered, gather
+from training.tasks.detect.metrics import Quality, measure
+from training.tasks.detect.predict import predict
+from training.tasks.detect.recipe import DetectRecipe
+
+Report = Callable[[str], None]
+
+SHEET, CURVES, WORST = "augmentation.png", "precision_recall.png", "worst.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a training came to.
+
+    Attributes:
+        architecture: of the detector.
+        module: the detector as it is served, with the best epoch's weights, on the CPU.
+        gathered: the pictures.
+        begun: the source of the weights it began with; ``None`` for random ones.
+        outcome: of the training.
+        quality: on the test pictures.
+    """
+
+    architecture: DetectorArchitecture
+    module: BatchedDetector
+    gathered: Gathered
+    begun: DataSource | None
+    outcome: Outcome
+    quality: Quality
+
+    def figures(self) -> Mapping[str, Any]:
+        """For ``results.json``."""
+        quality = self.quality
+        return {
+            "dataset": self.gathered.dataset,
+            "train_pictures": len(self.gathered.train),
+            "test_pictures": quality.pictures,
+            "parameters": sum(p.numel() for p in self.module.parameters()),
+            "best_epoch": self.outcome.epoch,
+            "held_out_map50": self.outcome.best,
+            "seconds": self.outcome.seconds,
+            "test_map50": quality.map50,
+            "test_map50_interval": quality.map50_interval,
+            "test_map": quality.map,
+            "test_map_interval": quality.map_interval,
+            "test_map75": quality.map75,
+            "classes": {
+                name: {"objects": int(objects), "ap50": float(ap50), "ap": float(ap)}
+                for name, objects, ap50, ap in zip(
+                    quality.classes,
+                    quality.objects,
+                    quality.average_precision50,
+                    quality.average_precision,
+                    strict=True,
+                )
+            },
+        }
+
+
+def train(config: Detect, fabric: Fabric, report: Report = lambda _: None) -> Results:
+    """Train a detector and measure it.
+
+    Args:
+        config: what to train, on what and how.
+        fabric: launched already.
+        report: told of each step.
+
+    Raises:
+        DataError: the pictures cannot be had or are not what they should be.
+        WeightsError: the weights cannot be had or do not fit.
+        ArchitectureError: the network cannot be built as asked.
+        TrainingError: training cannot go on.
+        RunError: the run's folder holds another run.
+    """
+    architecture = architectures.find(config.architecture)
+    size = config.size or architecture.size
+    gathered = gather(config, size, architecture.pad_value, report)
+    report(
+        f"{len(gathered.train)} pictures to train on, {len(gathered.held_out)} held out, "
+        f"{len(gathered.test)} to test; {len(gathered.classes)} classes"
+    )
+    torch.manual_seed(config.training.seed)
+    net = architectures.build(architecture.name, len(gathered.classes))
+    begun = None
+    if config.weights is not None:
+        with fabric.rank_zero_first():  # one fetches, the others find it in the cache
+            loaded = loading.load(net, architecture, config.weights, config.downloads)
+        begun = loaded.source
+        if loaded.note:
+            report(f"{config.weights}: {loaded.note}")
+    architectures.freeze_first(net, architecture, config.frozen_stages)
+    outcome = _fit(config, net, architecture, gathered, fabric)
+    pixels = Pixels(architecture.mean, architecture.std)
+    module = BatchedDetector(net.cpu(), pixels, size, size).eval()
+    report(f"measuring on {len(gathered.test)} test pictures")
+    quality = _measured(config, module, gathered, fabric)
+    return Results(architecture, module, gathered, begun, outcome, quality)
+
+
+def _fit(
+    config: Detect,
+    net: Detector,
+    architecture: DetectorArchitecture,
+    gathered: Gathered,
+    fabric: Fabric,
+) -> Outcome:
+    recipe = DetectRecipe(
+        net,
+        architecture,
+        gathered.train,
+        gathered.held_out,
+        config.optimisation,
+        iou_threshold=config.iou_threshold,
+        seed=config.training.seed,
+        workers=config.workers,
+    )
+    folder = config.run / config.name
+    run = Run(folder, writes=fabric.is_global_zero)
+    settings = {
+        "dataset": gathered.dataset,
+        "pictures": len(gathered.train),
+        "classes": list(gathered.classes),
+        "architecture": architecture.name,
+        "weights": config.weights,
+        "size": gathered.train.geometry.width,
+        "frozen_stages": config.frozen_stages,
+        "precision": config.devices.precision,
+        "optimisation": asdict(config.optimisation),
+        "augmentation": asdict(config.augmentation),
+        "training": asdict(config.training),
+    }
+    if fabric.is_global_zero and not run.is_begun:  # to look at while training goes on
+        folder.mkdir(parents=True, exist_ok=True)
+        contact_sheet(gathered.train, folder / SHEET)
+    return fit(recipe, config.training, run, fabric, settings=settings, resume=config.resume)
+
+
+def _measured(
+    config: Detect, module: BatchedDetector, gathered: Gathered, fabric: Fabric
+) -> Quality:
+    found = predict(module, gathered.test, config.iou_threshold)
+    quality = measure(found, gathered.test.boxed)
+    if fabric.is_global_zero:
+        folder = config.run / config.name
+        figures.precision_recall(quality, folder / CURVES)
+        figures.worst(found, gathered.test.boxed, folder / WORST)
+    return quality
