@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist check-models generate clean
+.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist bccd everyday check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,12 @@ train-env: $(UV) ## install what training needs beside the service (PyTorch and 
 
 mnist: train-env ## train the shipped digit reader again: five seeds, an hour or more on two cores
 	$(VENV)/bin/sightline-train mnist --seeds 5 --out $(MODELS)
+
+bccd: train-env ## train the shipped blood-cell detector again; DATA=folder BCCD of github.com/Shenggan/BCCD_Dataset
+	$(VENV)/bin/sightline-train bccd --data $(DATA) --out $(MODELS)
+
+everyday: train-env ## train the shipped everyday detector again; DATA=folder of its data sets (docs/training.md)
+	$(VENV)/bin/sightline-train everyday --data $(DATA) --out $(MODELS)
 
 check-models: $(UV) ## verify hashes, signatures and golden outputs of the models
 	$(SYNC) --extra cpu

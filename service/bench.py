@@ -14,8 +14,12 @@ from PIL import Image, ImageDraw, ImageFilter
 from service.images import Limits
 from service.job import finish, prepare
 from service.loading import Model
-from service.session import Arrays
+from service.session import Arrays, Session
 from service.task import Timing
+
+
+BATCHES = (2, 8)
+"""Pictures a run, beside one, whose throughput is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ def report(model: Model, picture: bytes, limits: Limits, seconds: float) -> str:
     rows = {
         "decode + resize": rate(partial(_inputs, model, picture, limits), 1, seconds),
         "run, narrow, 1 caller": rate(lambda: session.run([inputs]), 1, seconds),
+        **{
+            f"run, narrow, batches of {count}": _in_batches(session, inputs, count, seconds)
+            for count in BATCHES
+        },
         f"run, narrow, {cpus} callers": rate(lambda: session.run([inputs]), cpus, seconds),
         "run, wide, 1 caller": rate(lambda: session.run([inputs], lone=True), 1, seconds),
         f"run, wide, {cpus} callers": rate(lambda: session.run([inputs], lone=True), cpus, seconds),
@@ -112,6 +120,12 @@ def photograph(width: int, height: int, seed: int = 0, quality: int = 90) -> byt
     noisy = np.clip(soft + grain, 0, 255).astype(np.uint8)
     Image.fromarray(noisy).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def _in_batches(session: Session, inputs: Arrays, count: int, seconds: float) -> Rate:
+    """Run the same picture several times at once; the figures are of one picture."""
+    found = rate(lambda: session.run([inputs] * count), 1, seconds)
+    return Rate(found.per_second * count, found.p50_ms / count)
 
 
 def _inputs(model: Model, picture: bytes, limits: Limits) -> tuple[str, Arrays]:
