@@ -183,7 +183,7 @@ def test_bench_prints_a_rate_and_a_time_for_every_way_of_running(
     assert bench_of(tmp_path, "--seconds", "0.02", "--image", str(picture)) == 0
     first, *rows, last = capsys.readouterr().out.splitlines()
     assert first.split() == ["tiny", "fp32", "on", "cpu,", "2", "CPUs", "pictures/s", "p50", "ms"]
-    assert len(rows) == 7
+    assert len(rows) == 9
     for row in rows:
         rate, p50 = map(float, row.split()[-2:])
         assert rate > 0
@@ -207,7 +207,7 @@ def test_bench_measures_a_model_of_any_task(
     assert bench_of(tmp_path, "--seconds", "0.001", model="boxes") == 0
     first, *rows = capsys.readouterr().out.splitlines()
     assert first.split()[:2] == ["boxes", "fp32"]
-    assert len(rows) == 8
+    assert len(rows) == 10
 
 
 def test_bench_refuses_what_it_cannot_measure(
