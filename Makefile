@@ -51,9 +51,10 @@ format: $(UV) ## format and fix what can be fixed
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-bench: $(UV) ## requests/s and latency beside the limit without HTTP (needs wrk)
+bench: $(UV) ## requests/s and latency of each task beside the limit without HTTP (needs wrk)
 	$(SYNC) --extra cpu
-	$(RUN) benchmarks.service
+	$(RUN) benchmarks.service --model imagenet
+	$(RUN) benchmarks.service --model detect
 
 bench-peers: $(UV) ## the same beside a threaded FastAPI server and LitServe (needs wrk)
 	$(SYNC) --extra cpu --extra bench

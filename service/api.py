@@ -7,10 +7,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter
 
 from service.contract import Manifest, Precision
+from service.delivery import Delivery
 from service.device import Kind
 from service.errors import PROBLEM_JSON, NotReadyError, Problem
 from service.loading import Model
-from service.rendering import MEDIA_TYPES, Rendered
+from service.rendering import MEDIA_TYPES
 from service.route import TaskRoute
 from service.state import State, StateOf, state_of
 from service.task import Draw, Params
@@ -59,7 +60,7 @@ _MEANING = {
     413: "More bytes, pixels, frames or files than the limits allow.",
     415: "Not an image format the service reads, or a Content-Type it does not take.",
     422: "A parameter is out of range or unknown, or the image is damaged.",
-    429: "The queue is full; `Retry-After` says when to come back.",
+    429: "The queue or the memory for bodies is full; `Retry-After` says when to come back.",
     500: "The model failed on this input.",
     503: "The model is not loaded, or the service is stopping.",
     504: "The deadline passed.",
@@ -256,10 +257,9 @@ async def _answer(
     headers = {"Sightline-Device": state.device_header}
     if draw is not None:
         headers["Vary"] = "Accept"
-    if isinstance(result, Rendered):
-        spent = result.timing.model_dump().items()
-        headers["Server-Timing"] = ", ".join(f"{stage};dur={ms}" for stage, ms in spent)
-        return Response(result.data, media_type=result.media_type, headers=headers)
+    if isinstance(result, Delivery):
+        result.headers.update(headers)
+        return result
     return Response(adapter.dump_json(result), media_type="application/json", headers=headers)
 
 

@@ -17,7 +17,6 @@ from service.loading import Model
 from service.session import Arrays, Session
 from service.task import Timing
 
-
 BATCHES = (2, 8)
 """Pictures a run, beside one, whose throughput is told."""
 

@@ -12,6 +12,10 @@ from service.session import Arrays
 
 #: The least score a detector's graph lets through, as far as a comparison is concerned.
 SCORE_THRESHOLD: Final = 0.05
+#: How far above 1 rounding may take a score; the step of float16 there.
+_HAIR = 2.0**-10
+#: The IoU from which on two boxes are of one object without question.
+_SAME = 0.5
 #: Pixels of a corner that weigh as much as a whole score when two outputs are compared.
 _CORNER_PIXELS = 500.0
 
@@ -22,7 +26,7 @@ class Detections:
 
     Attributes:
         boxes: ``float64[K,4]`` of x_min, y_min, x_max, y_max in pixels of the graph's input.
-        scores: ``float64[K]``.
+        scores: ``float64[K]``, 0..1.
         labels: ``int64[K]``, positions in the model's labels.
         slots: how many detections there could have been.
     """
@@ -41,7 +45,7 @@ class Detections:
 
 
 def read(outputs: Arrays, classes: int | None = None) -> Detections:
-    """The slots that are detections.
+    """The slots that are detections, with scores that rounding took above 1 back at 1.
 
     Args:
         outputs: ``boxes: float[D,4]``, ``scores: float[D]``, ``labels: int[D]`` and ``count``, how
@@ -59,9 +63,11 @@ def read(outputs: Arrays, classes: int | None = None) -> Detections:
     labels = outputs["labels"][:count].astype(np.int64)
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise InferenceError("the model's output for this picture is not finite")
+    if (scores < 0).any() or (scores > 1 + _HAIR).any():
+        raise InferenceError("the model's output for this picture has a score outside 0 to 1")
     if (labels < 0).any() or (classes is not None and (labels >= classes).any()):
         raise InferenceError("the model's output for this picture has a label it does not have")
-    return Detections(boxes, scores, labels, slots)
+    return Detections(boxes, scores.clip(max=1), labels, slots)
 
 
 def deviation(actual: Arrays, expected: Arrays) -> float:
@@ -72,7 +78,8 @@ def deviation(actual: Arrays, expected: Arrays) -> float:
     difference of its scores or, if larger, by that of a corner in units of 500 pixels. A detection
     without a partner deviates by its score less that at which the other side ends, as if its
     partner stood just below: ``SCORE_THRESHOLD``, or the lowest score there if all slots are taken.
-    A pair that lies further apart than that counts as two without partners.
+    A pair that lies further apart than that counts as two without partners if its boxes overlap by
+    an IoU of less than 0.5; from there on both are of one object, however low its score.
 
     Returns:
         The largest deviation of a detection; infinite for outputs that are no detections, or of
@@ -98,6 +105,8 @@ def deviation(actual: Arrays, expected: Arrays) -> float:
         free[partner] = False
         corner = float(np.abs(wanted.boxes[index] - seen.boxes[partner]).max())
         score = float(np.abs(wanted.scores[index] - seen.scores[partner]))
-        without = float(max(alone_wanted[index], alone_seen[partner]))
-        worst = max(worst, min(max(score, corner / _CORNER_PIXELS), without))
+        apart = max(score, corner / _CORNER_PIXELS)
+        if overlaps[index, partner] < _SAME:
+            apart = min(apart, float(max(alone_wanted[index], alone_seen[partner])))
+        worst = max(worst, apart)
     return max(worst, float(alone_seen[free].max(initial=0)))

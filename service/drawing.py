@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
@@ -87,6 +88,14 @@ def ink(paper: Colour) -> Colour:
     return _BLACK if (luminance + 0.05) ** 2 > 0.05 * 1.05 else _WHITE
 
 
+def readable(label: str, index: int) -> str:
+    """What a label is called on a tag: itself, or ``#<index>`` if the font lacks a letter of it.
+
+    The font has ASCII and a few signs; whatever else would show as one and the same empty box.
+    """
+    return label if all(map(_has_letter, "".join(label.split()))) else f"#{index}"
+
+
 class _Pencil:
     """Draws on a picture in lines and letters that suit its size."""
 
@@ -135,6 +144,12 @@ class _Pencil:
         ground = (left, top, left + width - 1, top + height - 1)
         self._draw.rectangle(ground, fill=colour)
         self._draw.text((left + margin, top + margin // 2), text, fill=ink(colour), font=font)
+
+
+@lru_cache(4096)
+def _has_letter(character: str) -> bool:
+    font = _font(_GOOD_TEXT)
+    return bytes(font.getmask(character)) != bytes(font.getmask("\uffff"))  # which is no character
 
 
 def _font(height: int) -> ImageFont.FreeTypeFont:

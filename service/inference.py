@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from fastapi import Request
 
+from service.delivery import Delivery
 from service.errors import (
     BusyError,
     ClientGoneError,
@@ -18,7 +19,7 @@ from service.errors import (
     Problem,
     SightlineError,
 )
-from service.job import Job
+from service.job import Job, Threads
 from service.loading import Model
 from service.negotiation import choose
 from service.priority import step_back
@@ -32,21 +33,25 @@ _JSON = "application/json"
 
 
 class Inference:
-    """Answers requests with the models of a registry; decodes and finishes in its own threads."""
+    """Answers requests with the models of a registry; decodes, finishes and draws in threads."""
 
     def __init__(self, settings: Settings, registry: Registry, cpus: int) -> None:
-        """Start a thread a CPU for decoding, resizing and finishing."""
+        """Start a thread a CPU for decoding, resizing and finishing, and half as many to draw.
+
+        Drawing a large picture takes seconds, during which other pictures must be decoded.
+        """
         self._settings, self._registry = settings, registry
         self._bodies = BodyBudget(settings.max_bodies_mib << 20)
         self._threads = ThreadPoolExecutor(cpus, "pictures", initializer=step_back)
+        self._drawing = ThreadPoolExecutor(max(1, cpus // 2), "drawing", initializer=step_back)
 
     async def answer(
         self, request: Request, task: str, params: Params, draw: Draw | None = None
-    ) -> Answered | Rendered | list[Answered | Problem]:
+    ) -> Answered | Delivery | list[Answered | Problem]:
         """Answer the one or several pictures of a request with a task's model.
 
         A single picture gives its answer or raises; several give a list in order, each with its
-        own answer or problem.
+        own answer or problem. A drawn answer comes as the response that will send it.
 
         Args:
             request: whose body has not been read.
@@ -78,9 +83,12 @@ class Inference:
                 deadline = time.monotonic() + settings.timeout_s
                 with model.admission.admit(len(images)):
                     async with UntilGone(request):
-                        if len(images) == 1:
-                            return await self.infer(model, images[0], params, deadline, rendering)
-                        return await self._each(model, images, params, deadline)
+                        if len(images) > 1:
+                            return await self._each(model, images, params, deadline)
+                        result = await self.infer(model, images[0], params, deadline, rendering)
+            if isinstance(result, Rendered):
+                return Delivery(result, self._bodies, model.meter, settings.body_timeout_s)
+            return result
         except BusyError:
             model.meter.rejected.inc()
             raise
@@ -107,7 +115,8 @@ class Inference:
             deadline: on the clock of ``time.monotonic``.
             rendering: how to draw the answer; not at all if None.
         """
-        job = Job(model, image, params, deadline, self._settings.limits, self._threads, rendering)
+        threads = Threads(self._threads, self._drawing)
+        job = Job(model, image, params, deadline, self._settings.limits, threads, rendering)
         self._threads.submit(job.prepare)
         try:
             return await job.promise.wait(deadline)
@@ -124,6 +133,7 @@ class Inference:
     async def close(self) -> None:
         """Stop the threads once they are idle."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._drawing.shutdown(wait=True, cancel_futures=True)
 
     async def _each(
         self, model: Model, images: Sequence[bytes], params: Params, deadline: float

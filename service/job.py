@@ -4,12 +4,13 @@ The event loop hands a job over and hears of it again when its answer is there; 
 picture goes from thread to thread directly, since every stop at the event loop would cost a
 wake-up of a busy thread. The answer is finished where the CPU is: on a CPU in the slot's thread,
 which is one of the CPU's own; on a GPU in a picture thread, so that the slot can feed the GPU.
-What is drawn is drawn in a picture thread, since it may take longer than the run.
+What is drawn is drawn in a thread for that alone, since it may take longer than all the rest.
 """
 
 import logging
 import time
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 
 from service.batching import Answer, Item
@@ -44,6 +45,19 @@ def finish(
     return model.task.finish(Inferred(manifest, outputs, placement, common), params)
 
 
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Where jobs compute.
+
+    Attributes:
+        pictures: decode, make ready and, on a GPU, finish.
+        drawing: draw answers, so that no picture waits to be decoded until another is drawn.
+    """
+
+    pictures: Executor
+    drawing: Executor
+
+
 class Job:
     """Answers one picture; made in a coroutine that then waits for ``promise``."""
 
@@ -54,7 +68,7 @@ class Job:
         params: Params,
         deadline: float,
         limits: Limits,
-        threads: Executor,
+        threads: Threads,
         rendering: Rendering | None = None,
     ) -> None:
         """Nothing happens until ``prepare`` is called in a picture thread."""
@@ -98,7 +112,7 @@ class Job:
         elif self._model.device.kind == "cpu":
             self._finish(placement, answer)
         else:
-            self._threads.submit(self._finish, placement, answer)
+            self._threads.pictures.submit(self._finish, placement, answer)
 
     def _finish(self, placement: Placement, answer: Answer) -> None:
         if self.promise.is_abandoned():
@@ -114,12 +128,12 @@ class Job:
             if self._rendering is None:
                 self._answer(result, timing)
             else:
-                self._threads.submit(self._render, self._rendering, result)
+                self._threads.drawing.submit(self._render, self._rendering, result)
         except Exception as error:
             self._fail(error)
 
     def _render(self, rendering: Rendering, result: Answered) -> None:
-        if self.promise.is_abandoned():
+        if self.promise.is_abandoned() or time.monotonic() >= self._deadline:
             return
         try:
             self._answer(rendering.render(self._image, self._limits, result), result.timing_ms)

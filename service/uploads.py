@@ -43,7 +43,9 @@ Take = Callable[[int], None]
 
 
 class BodyBudget:
-    """Bounds the memory of all request bodies together, from their first byte to their answer.
+    """Bounds the memory of all bodies together.
+
+    Requests' count from their first byte to their answer, drawn answers until they are sent.
 
     Counting bytes rather than bodies leaves nothing to hold for a client that sends slowly.
     Used from the event loop only, so it needs no lock.
@@ -65,7 +67,7 @@ class BodyBudget:
         def take(count: int) -> None:
             nonlocal mine
             if self.held + count > self.max_bytes:
-                raise BusyError("too many bytes are being received; try again later")
+                raise BusyError("too many bytes are being received or sent; try again later")
             self.held += count
             mine += count
 

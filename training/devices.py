@@ -1,7 +1,9 @@
 """Where training runs: processors, processes, machines and precision, all Lightning Fabric's."""
 
 import os
+import platform
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -32,6 +34,27 @@ class Devices:
         for name in ("devices", "nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+def machine(chosen: Devices) -> str:
+    """What a training of these devices runs on here, for a model card: no name of a host."""
+    uses_gpu = chosen.accelerator in ("auto", "cuda") and torch.cuda.is_available()
+    processes = chosen.devices * chosen.nodes
+    if uses_gpu:
+        return f"{processes} x {torch.cuda.get_device_name()}"
+    threads = torch.get_num_threads()
+    plural = "" if processes * threads == 1 else "s"
+    return f"{processes * threads} core{plural} ({_processor()})"
+
+
+def _processor() -> str:
+    """The processor's model, as Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
 
 
 def launch(chosen: Devices) -> Fabric:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from service import detections, task
 from service.boxes import suppress
 from service.contract import Dimension, Manifest, require_tensor
-from service.drawing import Tagged, draw_boxes
+from service.drawing import Tagged, draw_boxes, readable
 from service.errors import ManifestError, ParameterError
 from service.images import Picture
 from service.resize import fit
@@ -183,7 +183,7 @@ def draw(picture: Image.Image, result: Result) -> Image.Image:
         [
             Tagged(
                 box=(found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max),
-                text=f"{found.label} {found.score:.2f}",
+                text=f"{readable(found.label, found.index)} {found.score:.2f}",
                 colour=found.index,
             )
             for found in reversed(result.detections)

@@ -271,6 +271,8 @@ def test_coordinates_are_rounded_and_boxes_of_nothing_dropped(manifest: Manifest
         {"count": np.int32(-1)},
         {"count": np.int32(SLOTS + 1)},
         {"scores": np.full(SLOTS, np.nan, np.float32)},
+        {"scores": np.full(SLOTS, 1.01, np.float32)},
+        {"scores": np.full(SLOTS, -0.01, np.float32)},
         {"boxes": np.full((SLOTS, 4), np.inf, np.float32)},
         {"boxes": np.full((SLOTS, 4), np.nan, np.float32)},
         {"labels": np.full(SLOTS, -1, np.int32)},
@@ -300,5 +302,11 @@ def test_the_drawn_boxes_are_the_detections(manifest: Manifest) -> None:
     assert coloured[94, 30:90].all()
     assert not coloured[95:].any()
     assert tuple(pixels[89, 30]) == PALETTE[0]  # where their lines cross the surer is on top
+    foreign, numbered = (
+        result.model_copy(update={"detections": [found[0].model_copy(update={"label": label})]})
+        for label in ("犬", "#0")
+    )
+    tags = [np.asarray(detect.draw(Image.new("RGB", (100, 100)), r)) for r in (foreign, numbered)]
+    assert (tags[0] == tags[1]).all()
     empty = result.model_copy(update={"detections": []})
     assert not np.asarray(detect.draw(Image.new("RGB", (100, 100)), empty)).any()

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.drawing import PALETTE, Colour, Corners, Tagged, draw_boxes, ink
+from service.drawing import PALETTE, Colour, Corners, Tagged, draw_boxes, ink, readable
 
 Extent = tuple[int, int, int, int]
 GREY = (127, 127, 127)
@@ -140,6 +140,20 @@ def test_letters_contrast_with_their_ground(colour: Colour) -> None:
 
     bright, dark = sorted((luminance(colour), luminance(ink(colour))), reverse=True)
     assert (bright + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, level AA
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["dog", "traffic light, red", "T-shirt/top", "a\nb", "~", "Bartlett\u2019s", "x" * 500, ""],
+)
+def test_a_label_of_letters_the_font_has_stands_on_its_tag(label: str) -> None:
+    assert readable(label, 3) == label
+
+
+@pytest.mark.parametrize("label", ["é", "犬", "Straße", "a dog 🐕", "собака", "\x00", "\uffff"])
+def test_a_label_of_a_letter_the_font_lacks_is_its_index(label: str) -> None:
+    assert readable(label, 3) == "#3"
+    assert readable(label, 1234) == "#1234"
 
 
 @pytest.mark.parametrize("text", ["", " ", "a\nb", "Straße 0.5", "猫 0.9", "x" * 500, "\x00"])

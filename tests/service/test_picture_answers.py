@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 from pictures import exif, saved, stored_as
 from PIL import Image
 
+from service.app import create_app
 from service.drawing import PALETTE, draw_boxes
+from service.promise import Promise
 from service.rendering import MEDIA_TYPES, Rendering
+from service.settings import Settings
 from service.tasks import detect
 
 DETECTOR = TinyDetector()
@@ -296,7 +299,7 @@ async def test_a_picture_too_long_for_webp_is_not_acceptable(client: httpx.Async
     assert "image/png" in response.json()["detail"]
 
 
-async def test_a_picture_is_drawn_in_a_picture_thread_and_counted_once(
+async def test_a_picture_is_drawn_in_a_thread_for_that_and_counted_once(
     client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     render, threads = Rendering.render, list[str]()
@@ -307,9 +310,59 @@ async def test_a_picture_is_drawn_in_a_picture_thread_and_counted_once(
 
     monkeypatch.setattr(Rendering, "render", watched)
     await post(client, WHITE, "image/jpeg")
-    assert [name.partition("_")[0] for name in threads] == ["pictures"]
+    assert [name.partition("_")[0] for name in threads] == ["drawing"]
     meter = app.state.sightline.registry.models["boxes"].meter
     assert meter.answered._value.get() == 1
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+async def test_drawings_do_not_keep_other_pictures_waiting(
+    models: Path, monkeypatch: pytest.MonkeyPatch, cpus: int
+) -> None:
+    drawing, go_on = threading.Event(), threading.Event()
+
+    def held(*arguments: Any) -> Any:
+        drawing.set()
+        assert go_on.wait(60)
+        return draw_boxes(*arguments)
+
+    monkeypatch.setattr("service.tasks.detect.draw_boxes", held)
+    app = create_app(Settings(models=models, device="cpu", cpus=cpus, timeout_s=10))
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        while not app.state.sightline.registry.ready:
+            await asyncio.sleep(0.005)
+        meter = app.state.sightline.registry.models["boxes"].meter
+        drawn = [asyncio.create_task(post(client, WHITE, "image/png")) for _ in range(cpus + 1)]
+        try:
+            while not drawing.is_set():
+                await asyncio.sleep(0.005)
+            assert (await post(client)).status_code == 200
+            other = await client.post("/classify", content=WHITE, headers=RAW)
+            assert other.status_code == 200
+            assert meter.answered._value.get() == 1  # the drawings are held
+        finally:
+            go_on.set()
+        assert [(await each).status_code for each in drawn] == [200] * (cpus + 1)
+    ours = ("pictures", "drawing")
+    assert not [each for each in threading.enumerate() if each.name.startswith(ours)]
+
+
+async def test_a_drawing_without_room_among_the_bodies_is_refused_as_busy(
+    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = app.state.sightline
+    bodies = state.inference._bodies
+    drawn = await post(client, WHITE, "image/png")
+    with monkeypatch.context() as patch:
+        patch.setattr(bodies, "max_bytes", len(drawn.content) - 1)
+        assert len(WHITE) < bodies.max_bytes
+        response = await post(client, WHITE, "image/png")
+        assert (await post(client)).status_code == 200  # JSON is not held
+    assert (response.status_code, kind(response)) == (429, "busy")
+    assert response.headers["retry-after"] == "1"
+    assert state.registry.models["boxes"].meter.rejected._value.get() == 1
+    assert bodies.held == 0
+    assert (await post(client, WHITE, "image/png")).content == drawn.content
 
 
 async def test_a_drawing_that_breaks_is_a_problem_and_is_logged(
@@ -351,9 +404,12 @@ async def test_past_the_deadline_a_drawing_is_late_and_not_waited_for(
     assert (response.status_code, kind(response)) == (504, "late")
 
 
+@pytest.mark.parametrize("noticed", [True, False])
 async def test_a_picture_that_is_late_already_is_not_drawn(
-    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch, noticed: bool
 ) -> None:
+    if not noticed:  # the event loop is behind: nobody has been told yet that it is late
+        monkeypatch.setattr(Promise, "is_abandoned", lambda _: False)
     finish, go_on = detect.finish, threading.Event()
     render, drawn = Rendering.render, list[bytes]()
 
@@ -377,7 +433,7 @@ async def test_a_picture_that_is_late_already_is_not_drawn(
     other = encoded((250, 250, 250))
     for _ in range(3):
         assert (await post(client, other, "image/png")).status_code == 200
-    await asyncio.to_thread(inference._threads.shutdown)  # all that was to be drawn is
+    await asyncio.to_thread(inference._drawing.shutdown)  # all that was to be drawn is
     assert drawn == [other] * 3
 
 

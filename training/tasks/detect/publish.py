@@ -8,6 +8,7 @@ from service.contract import InputGeometry
 from service.session import Arrays, Session
 from service.tasks.detect import deviation
 from training.data.box_pictures import BoxPictures
+from training.devices import machine
 from training.exportable import Card, Exportable, Graph, Score
 from training.made_by import told_weights
 from training.nets.detection.architectures import GRAPH_IOU, GRAPH_SCORE
@@ -33,6 +34,13 @@ def publish(config: Detect, results: Results, command: str) -> Exportable:
         command: that makes it again, for the card.
     """
     gathered = results.gathered
+    checked = _some(gathered.test, _CHECKED)
+    made = graph(
+        results.module,
+        gathered.test.geometry,
+        checked=checked,
+        calibration=_some(gathered.held_out, _CALIBRATED),
+    )
     sources = [*gathered.sources]
     if results.begun is not None:
         sources.insert(0, results.begun)
@@ -41,16 +49,9 @@ def publish(config: Detect, results: Results, command: str) -> Exportable:
         version="1",
         task="detect",
         description=_description(config, results),
-        graphs={
-            "main": graph(
-                results.module,
-                gathered.test.geometry,
-                checked=_some(gathered.test, _CHECKED),
-                calibration=_some(gathered.held_out, _CALIBRATED),
-            )
-        },
+        graphs={"main": made},
         input=gathered.test.geometry,
-        card=_card(config, results),
+        card=_card(config, results, compared=len(made.checked)),
         command=command,
         data=tuple(sources),
         licence=config.licence,
@@ -150,6 +151,8 @@ def _settings(config: Detect, results: Results) -> Mapping[str, str | int | floa
         "lr": optimisation.lr,
         "weight_decay": optimisation.weight_decay,
         "precision": config.devices.precision,
+        "machine": machine(config.devices),
+        "minutes": round(results.outcome.seconds / 60),
     }
 
 
@@ -160,7 +163,7 @@ def _description(config: Detect, results: Results) -> str:
     return f"{len(classes)} classes of {results.gathered.dataset} by {results.architecture.name}."
 
 
-def _card(config: Detect, results: Results) -> Card:
+def _card(config: Detect, results: Results, compared: int) -> Card:
     gathered, quality, figures = results.gathered, results.quality, results.figures()
     weights = told_weights(config.weights)
     begun = f"starting from `{weights}`" if weights else "from random weights"
@@ -170,7 +173,8 @@ def _card(config: Detect, results: Results) -> Card:
             f"{_description(config, results)} Faster R-CNN with a feature pyramid "
             f"(`{results.architecture.name}`), {figures['parameters']:,} parameters, pictures of "
             f"{size}x{size}, trained {begun} for {config.training.epochs} epochs on "
-            f"{len(gathered.train)} pictures in {figures['seconds'] / 60:.0f} minutes."
+            f"{len(gathered.train)} pictures in {figures['seconds'] / 60:.0f} minutes on "
+            f"{machine(config.devices)}."
         ),
         use=config.use or _use(gathered.classes),
         data=(
@@ -180,6 +184,10 @@ def _card(config: Detect, results: Results) -> Card:
             "set is part of this folder; the golden inputs are drawn by code."
         ).strip(),
         figures=_figures(results),
+        reference=(
+            f"PyTorch, on {compared} pictures in which what is found hangs on no last digit, in "
+            "batches of 1, 2 and 5 (a score's difference, or a corner's in units of 500 pixels)"
+        ),
     )
 
 
