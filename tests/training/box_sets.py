@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw
+
+from service.images import Limits, decode
 
 CLASSES = ("disc", "square")
 COLOURS = {"disc": (220, 40, 40), "square": (40, 60, 220)}
+
+STORED_SIZE = (64, 48)
+"""Width and height of what ``write_turned`` stores."""
+STORED_BOX = (8, 16, 40, 24)
+"""Where the bar is in that."""
 
 Box = tuple[int, int, int, int]
 """First column and row, and those after the last, in pixels."""
@@ -128,3 +135,22 @@ def write_coco(
     content = coco_content(drawn)
     annotations.write_text(json.dumps(content))
     return content
+
+
+def write_turned(path: Path, orientation: int) -> None:
+    """A JPEG of a white bar on black that EXIF turns."""
+    picture = Image.new("RGB", STORED_SIZE)
+    left, top, right, bottom = STORED_BOX
+    ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), fill="white")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, exif=exif, quality=95)
+
+
+def seen_bar(path: Path) -> tuple[tuple[int, int], Box]:
+    """The size of such a picture and the box of the bar in it, as the service decodes it."""
+    picture = decode(path.read_bytes(), Limits())
+    rows, columns = np.nonzero(np.asarray(picture.pixels)[..., 0] > 127)
+    box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+    return (picture.width, picture.height), box

@@ -15,7 +15,7 @@ from service.resize import place
 from training.data.box_augment import BoxAugment, Example
 from training.data.boxed import Boxed, BoxedSet
 from training.data.errors import DataError
-from training.data.pictures import Report, examine, prepare
+from training.data.pictures import prepare
 from training.stepper import seed_of
 
 Target = dict[str, Tensor]
@@ -26,17 +26,19 @@ Batch = tuple[Tensor, list[Target]]
 _MIB = 1 << 20
 #: Sides of the pictures that are varied, in those of the canvas: crops of them are enlarged less.
 _MARGIN = 1.25
+#: Pictures that are not kept are decoded as small as can be, which finds the same damage sooner.
+_SMALLEST = InputGeometry(height=1, width=1, resize="squash")
 
 
 class BoxPictures(Dataset[Example]):
-    """The pictures of a set on a square canvas.
+    """The pictures of a set that can be decoded, on a square canvas.
 
     Without ``augment`` they are what the service makes of the files, by ``letterbox``. With it,
     what is done to a picture depends on the seed, the epoch and the picture's index alone, not on
     the worker that does it.
 
     Attributes:
-        boxed: the set.
+        boxed: the set without the pictures that are damaged, of each of which its faults tell.
         geometry: how the service makes a picture into what is handed out without ``augment``.
         is_in_memory: whether the decoded pictures are kept.
     """
@@ -49,9 +51,10 @@ class BoxPictures(Dataset[Example]):
         augment: BoxAugment | None = None,
         *,
         seed: int = 0,
-        memory_mib: int = 2048,
+        memory_mib: float = 2048,
+        threads: int | None = None,
     ) -> None:
-        """Decode the pictures on all cores now, if they fit into the memory.
+        """Decode every picture once, and keep them all if they fit into the memory.
 
         Args:
             boxed: the pictures and their objects.
@@ -61,18 +64,14 @@ class BoxPictures(Dataset[Example]):
             seed: of what it does.
             memory_mib: what decoded pictures may take. If they take more, each is decoded
                 whenever it is asked for, best in a ``DataLoader``'s workers.
-
-        Raises:
-            DataError: a picture that is to be kept is damaged; the message names it.
+            threads: that decode now; as many as there are cores if left out.
         """
         self.boxed = boxed
         self.geometry = InputGeometry(
             height=size, width=size, resize="letterbox", pad_value=pad_value
         )
         self._augment, self._seed = augment, seed
-        # Workers that outlive an epoch are to learn of the next.
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+        self._epoch = 0
         self._decoded = self.geometry
         if augment is not None:
             side = round(size * _MARGIN)
@@ -81,9 +80,12 @@ class BoxPictures(Dataset[Example]):
         self._ends = list(accumulate(height * width * 3 for height, width in sizes))
         self.is_in_memory = bool(sizes) and self._ends[-1] <= memory_mib * _MIB
         self._pixels = torch.empty(self._ends[-1] if self.is_in_memory else 0, dtype=torch.uint8)
-        if self.is_in_memory:
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                list(threads.map(self._keep, range(len(boxed))))
+        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+            found = list(pool.map(self._attempt, range(len(boxed))))
+        good = [index for index, fault in enumerate(found) if fault is None]
+        faults = (*boxed.faults, *(fault for fault in found if fault is not None))
+        self.boxed = replace(boxed.subset(good), faults=faults)
+        self._ends = [self._ends[index] for index in good]
 
     def __len__(self) -> int:
         return len(self.boxed)
@@ -96,11 +98,16 @@ class BoxPictures(Dataset[Example]):
     @property
     def epoch(self) -> int:
         """The one that pictures are varied for."""
-        return int(self._epoch)
+        return self._epoch
+
+    @property
+    def memory_mib(self) -> float:
+        """What the pictures that are kept take."""
+        return self._pixels.numel() / _MIB
 
     def set_epoch(self, epoch: int) -> None:
-        """Vary the pictures anew, in workers that are running too."""
-        self._epoch.fill_(epoch)
+        """Vary the pictures anew; workers that are to do it are started afterwards."""
+        self._epoch = epoch
 
     def __getitem__(self, index: int) -> Example:
         """One picture and its objects.
@@ -137,8 +144,16 @@ class BoxPictures(Dataset[Example]):
         end = self._ends[index]
         return self._pixels[end - size[0] * size[1] * 3 : end].view(size)
 
-    def _keep(self, index: int) -> None:
-        self._picture(index).copy_(self._read(index))
+    def _attempt(self, index: int) -> str | None:
+        """Decode a picture, to keep it if all are kept; returns what is wrong with it."""
+        try:
+            if self.is_in_memory:
+                self._picture(index).copy_(self._read(index))
+            else:
+                prepare(self.boxed.items[index].path, _SMALLEST)
+        except DataError as error:
+            return str(error)
+        return None
 
     def _read(self, index: int) -> Tensor:
         item = self.boxed.items[index]
@@ -154,18 +169,3 @@ def collate(examples: Sequence[Example]) -> Batch:
         {"boxes": each.boxes, "labels": each.labels, "ignored": each.ignored} for each in examples
     ]
     return torch.stack([each.image for each in examples]), targets
-
-
-def without_damaged(boxed: BoxedSet, report: Report | None = None) -> BoxedSet:
-    """The pictures that can be decoded; a fault for each of the others.
-
-    Readers look at the headers alone; here every file is decoded once.
-
-    Args:
-        boxed: the set.
-        report: told now and then how many pictures are examined, and of how many.
-    """
-    geometry = InputGeometry(height=1, width=1, resize="squash")
-    found = examine([item.path for item in boxed.items], geometry, report=report)
-    good = [index for index in range(len(boxed)) if index not in found]
-    return replace(boxed.subset(good), faults=(*boxed.faults, *found.values()))

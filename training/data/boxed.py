@@ -18,7 +18,9 @@ Corners = tuple[float, float, float, float]
 
 #: Pixels by which a box may stick out of its picture before that is worth a line.
 _STRAY = 2.0
+#: EXIF orientations that swap width and height, and those that then count from the far side.
 _SIDEWAYS = (5, 6, 7, 8)
+_FROM_RIGHT, _FROM_BOTTOM = (6, 7), (7, 8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,18 +170,54 @@ class Objects:
         path: of the picture.
         width: of the upright picture, in pixels.
         height: of the upright picture, in pixels.
+        drawn_on: the EXIF orientation of the stored picture that the boxes were drawn on; 1 if
+            they were drawn on the upright one.
         names: the class of each object.
     """
 
     path: Path
     width: int
     height: int
+    drawn_on: int = 1
     names: list[str] = field(default_factory=list)
     _boxes: list[Corners] = field(default_factory=list)
     _ignored: list[bool] = field(default_factory=list)
 
+    @classmethod
+    def of_picture(cls, path: Path, claimed: tuple[str, str] | None) -> tuple[Self, list[str]]:
+        """Begin with a picture, whose size is its own, whatever is claimed.
+
+        A size that is claimed and is that of a picture stored on its side, before EXIF turns it,
+        tells that its boxes were drawn so. They are turned with the picture. Orientations that
+        keep width and height cannot be told so; boxes are taken to be of the upright picture.
+
+        Args:
+            path: of the picture.
+            claimed: width and height as the annotations have them, if they have both.
+
+        Returns:
+            The objects, none yet, and a line if what is claimed is not the upright size.
+
+        Raises:
+            DataError: the picture is missing, none we read, or too large.
+        """
+        stored, orientation = _header(path)
+        width, height = _upright(stored, orientation)
+        if claimed is None or claimed == (str(width), str(height)):
+            return cls(path, width, height), []
+        line = f"{path}: is said to be {'x'.join(claimed)}, but is {width}x{height}"
+        if orientation not in _SIDEWAYS or claimed != (str(stored[0]), str(stored[1])):
+            return cls(path, width, height), [line]
+        line += " once EXIF has turned it; its boxes are turned as well"
+        return cls(path, width, height, orientation), [line]
+
     def add(self, name: str, box: Corners, ignored: bool) -> str | None:
         """Take an object, clipped to the picture; one without an area there is left out.
+
+        Args:
+            name: its class.
+            box: in pixels of the picture that boxes were drawn on.
+            ignored: see ``Boxed``.
 
         Returns:
             What is wrong with its box, if anything is.
@@ -188,6 +226,7 @@ class Objects:
             return "has a corner that is not a number"
         if box[2] <= box[0] or box[3] <= box[1]:
             return "has no area"
+        box = self._turned(box)
         limits = (self.width, self.height) * 2
         clipped = np.clip(np.asarray(box, np.float32), 0, np.asarray(limits, np.float32))
         x_min, y_min, x_max, y_max = clipped.tolist()
@@ -200,6 +239,17 @@ class Objects:
         if out > _STRAY:
             return f"stuck out of the picture ({self.width}x{self.height}) by {out:g}; clipped"
         return None
+
+    def _turned(self, box: Corners) -> Corners:
+        """A box of the picture that it was drawn on, in the upright one."""
+        if self.drawn_on not in _SIDEWAYS:
+            return box
+        top, left, bottom, right = box
+        if self.drawn_on in _FROM_RIGHT:
+            left, right = self.width - right, self.width - left
+        if self.drawn_on in _FROM_BOTTOM:
+            top, bottom = self.height - bottom, self.height - top
+        return left, top, right, bottom
 
     def boxed(self, classes: Sequence[str]) -> Boxed:
         """What was taken, numbered by ``classes``, which has all names."""
@@ -220,6 +270,15 @@ def upright_size(path: Path) -> Size:
     Raises:
         DataError: the file is missing, no picture we read, or too large.
     """
+    return _upright(*_header(path))
+
+
+def _upright(stored: Size, orientation: int) -> Size:
+    return stored[::-1] if orientation in _SIDEWAYS else stored
+
+
+def _header(path: Path) -> tuple[Size, int]:
+    """Width and height of a picture as it is stored, and its EXIF orientation."""
     try:
         with Image.open(path, formats=[name.upper() for name in FORMATS]) as image:
             Limits().check(*image.size)
@@ -227,7 +286,7 @@ def upright_size(path: Path) -> Size:
                 orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
             except Exception:  # damaged EXIF says nothing, as for the service
                 orientation = 1
-            return image.size[::-1] if orientation in _SIDEWAYS else image.size
+            return image.size, orientation
     except SightlineError as error:
         raise DataError(f"{path}: {error}") from error
     except FileNotFoundError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from training.data.boxed import BoxedSet, Corners, Objects, upright_size
+from training.data.boxed import BoxedSet, Corners, Objects
 from training.data.errors import DataError
 
 _Entry = dict[str, Any]
@@ -17,7 +17,8 @@ _Entry = dict[str, Any]
 def read_coco(annotations: Path, pictures: Path, classes: Sequence[str] | None = None) -> BoxedSet:
     """Read an ``instances`` file and the pictures it names.
 
-    The size of a picture is its own, whatever the file says. ``iscrowd`` objects are ``ignored``.
+    The size of a picture is its own, whatever the file says; boxes that were drawn on a picture
+    before EXIF turned it are turned with it, see ``Objects``. ``iscrowd`` objects are ``ignored``.
     Entries that name the same picture become one; an object that is there twice is taken once.
 
     Args:
@@ -39,8 +40,8 @@ def read_coco(annotations: Path, pictures: Path, classes: Sequence[str] | None =
         try:
             picture = _picture(entry, pictures)
             if picture not in found:
-                found[picture] = Objects(picture, *upright_size(picture))
-                faults += _size_fault(entry, found[picture])
+                found[picture], lines = Objects.of_picture(picture, _claimed(entry))
+                faults += lines
         except DataError as error:
             unread.add(entry.get("id"))
             faults.append(str(error))
@@ -97,14 +98,14 @@ def _picture(entry: _Entry, pictures: Path) -> Path:
     return pictures / name.name
 
 
-def _size_fault(entry: _Entry, objects: Objects) -> list[str]:
-    claimed = (entry.get("width"), entry.get("height"))
-    if None in claimed or claimed == (objects.width, objects.height):
-        return []
-    return [
-        f"{objects.path}: is said to be {claimed[0]}x{claimed[1]}, but is "
-        f"{objects.width}x{objects.height}"
-    ]
+def _claimed(entry: _Entry) -> tuple[str, str] | None:
+    width, height = entry.get("width"), entry.get("height")
+    return None if width is None or height is None else (_plain(width), _plain(height))
+
+
+def _plain(size: Any) -> str:
+    """Some tools write 640.0 for 640."""
+    return str(int(size)) if isinstance(size, float) and size.is_integer() else str(size)
 
 
 def _add(

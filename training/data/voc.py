@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 from xml.etree import ElementTree
 
-from training.data.boxed import BoxedSet, Corners, Objects, upright_size
+from training.data.boxed import BoxedSet, Corners, Objects
 from training.data.errors import DataError
 from training.data.pictures import SUFFIXES
 
@@ -36,7 +36,8 @@ def read_voc(
     """Read ``Annotations/*.xml`` and the pictures in ``JPEGImages`` or ``images``.
 
     A picture is found by the name of its XML file, else by the name within it; its size is its
-    own. Corners count from 1 and include their pixels, so ``xmin, ymin`` become one less.
+    own, and boxes that were drawn on it before EXIF turned it are turned with it, see ``Objects``.
+    Corners count from 1 and include their pixels, so ``xmin, ymin`` become one less.
     "difficult" objects are ``ignored``; the boxes of an object's ``part`` are not objects.
 
     Args:
@@ -110,12 +111,8 @@ def _read(
     picture = files.get(path.stem) or files.get(_stem(root.findtext("filename", "").strip()))
     if picture is None:
         raise DataError(f"{path}: there is no picture {path.stem} for it")
-    width, height = upright_size(picture)
-    objects = Objects(picture, width, height)
-    faults = []
     claimed = (root.findtext("size/width", "").strip(), root.findtext("size/height", "").strip())
-    if "" not in claimed and claimed != (str(width), str(height)):
-        faults.append(f"{path}: says {'x'.join(claimed)}, but the picture is {width}x{height}")
+    objects, faults = Objects.of_picture(picture, None if "" in claimed else claimed)
     for number, element in enumerate(root.findall("object"), 1):
         name = element.findtext("name", "").strip()
         if classes is not None and name not in classes:

@@ -12,7 +12,7 @@ from service.images import Limits, decode
 from service.resize import fit, needed_size
 from tests.training.box_sets import draw, write_voc, write_voc_picture
 from training.data.box_augment import BoxAugment, BoxAugmentation, Example
-from training.data.box_pictures import BoxPictures, collate, without_damaged
+from training.data.box_pictures import BoxPictures, collate
 from training.data.box_sheet import contact_sheet
 from training.data.boxed import BoxedSet
 from training.data.errors import DataError
@@ -91,11 +91,9 @@ def test_augmented_pictures_depend_on_seed_epoch_and_index_alone(boxed: BoxedSet
     assert not same(twice[0], twice[1])
 
 
-def test_workers_that_stay_learn_of_the_next_epoch(boxed: BoxedSet) -> None:
+def test_workers_learn_of_the_next_epoch(boxed: BoxedSet) -> None:
     pictures = BoxPictures(boxed, SIZE, PAD, AUGMENT)
-    loader = DataLoader(
-        pictures, batch_size=3, num_workers=1, persistent_workers=True, collate_fn=collate
-    )
+    loader = DataLoader(pictures, batch_size=3, num_workers=1, collate_fn=collate)
     for epoch in range(2):
         pictures.set_epoch(epoch)
         images = torch.cat([images for images, _ in loader])
@@ -134,19 +132,28 @@ def test_there_is_no_picture_beyond_the_last(boxed: BoxedSet) -> None:
         BoxPictures(boxed, SIZE, PAD)[6]
 
 
-def test_damaged_pictures_are_named(boxed: BoxedSet) -> None:
+@pytest.mark.parametrize("memory_mib", [0, 1])
+def test_damaged_pictures_are_left_out_and_named(boxed: BoxedSet, memory_mib: int) -> None:
+    whole = BoxPictures(boxed, SIZE, PAD)
+    path = boxed.items[2].path
+    path.write_bytes(path.read_bytes()[:1000])
+    pictures = BoxPictures(boxed, SIZE, PAD, memory_mib=memory_mib)
+    stems = [item.path.stem for item in pictures.boxed.items]
+    assert stems == ["0000", "0001", "0003", "0004", "0005"]
+    assert len(pictures) == 5
+    (line,) = pictures.boxed.faults
+    assert line.startswith(f"{path}: the PNG file is damaged")
+    for index, before in enumerate((0, 1, 3, 4, 5)):
+        assert same(pictures[index], whole[before])
+    assert pictures.memory_mib == pytest.approx(memory_mib and 6 * SIZE * SIZE * 3 / 2**20)
+
+
+def test_pictures_that_are_damaged_later_are_named(boxed: BoxedSet) -> None:
+    pictures = BoxPictures(boxed, SIZE, PAD, memory_mib=0)
     path = boxed.items[2].path
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"0002\.png: the PNG file is damaged"):
-        BoxPictures(boxed, SIZE, PAD)
-    pictures = BoxPictures(boxed, SIZE, PAD, memory_mib=0)
-    with pytest.raises(DataError, match=r"0002\.png: the PNG file is damaged"):
         pictures[2]
-    good = without_damaged(boxed)
-    assert [item.path.stem for item in good.items] == ["0000", "0001", "0003", "0004", "0005"]
-    (line,) = good.faults
-    assert line.startswith(f"{path}: the PNG file is damaged")
-    assert len(BoxPictures(good, SIZE, PAD)) == 5
 
 
 def test_a_picture_of_another_size_than_it_was_is_refused(boxed: BoxedSet) -> None:

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.training.box_sets import draw, write_coco
+from tests.training.box_sets import (
+    STORED_BOX,
+    STORED_SIZE,
+    draw,
+    seen_bar,
+    write_coco,
+    write_turned,
+)
 from training.data.boxed import BoxedSet
 from training.data.coco import read_coco
 from training.data.errors import DataError
@@ -151,6 +158,38 @@ def test_a_size_that_is_not_the_pictures_is_a_fault(written: Written) -> None:
     found = written.read()
     assert found.items[0].width == 40
     assert found.faults == (f"{written.pictures / 'a.png'}: is said to be 30x30, but is 40x30",)
+
+
+def test_a_whole_size_may_be_written_with_a_point(written: Written) -> None:
+    written.content["images"][0] |= {"width": 40.0, "height": 30.0}
+    assert written.read().faults == ()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("drawn_on_stored", [True, False])
+def test_boxes_cover_the_objects_of_pictures_that_exif_turns(
+    written: Written, orientation: int, drawn_on_stored: bool
+) -> None:
+    path = written.pictures / "turned.jpg"
+    write_turned(path, orientation)
+    size, bar = seen_bar(path)
+    # Where width and height stay, nothing tells what a box was drawn on: it is the upright one.
+    is_told = orientation > 4
+    width, height = STORED_SIZE if drawn_on_stored else size
+    x_min, y_min, x_max, y_max = STORED_BOX if drawn_on_stored else bar
+    entry = {"id": 5, "file_name": "turned.jpg", "width": width, "height": height}
+    written.content["images"].append(entry)
+    written.object([x_min, y_min, x_max - x_min, y_max - y_min], image=5)
+    found = written.read()
+    item = found.items[1]
+    expected = bar if is_told else (x_min, y_min, x_max, y_max)
+    assert item.boxes.tolist() == [list(expected)]
+    assert (item.width, item.height) == size
+    line = (
+        f"{path}: is said to be 64x48, but is 48x64 once EXIF has turned it; "
+        "its boxes are turned as well"
+    )
+    assert found.faults == ((line,) if is_told and drawn_on_stored else ())
 
 
 def test_classes_are_ordered_by_their_ids(written: Written) -> None:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from tests.training.box_sets import draw, voc_object, write_voc, write_voc_picture
+from tests.training.box_sets import (
+    STORED_BOX,
+    STORED_SIZE,
+    draw,
+    seen_bar,
+    voc_object,
+    write_turned,
+    write_voc,
+    write_voc_picture,
+)
 from training.data.errors import DataError
 from training.data.voc import parts, read_voc
 
@@ -110,11 +119,35 @@ def test_the_size_is_the_pictures_own(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     path = write_voc_picture(tmp_path, "a", PICTURE, [voc_object("cat", (1, 1, 9, 40))], ".jpg")
-    PICTURE.save(tmp_path / "JPEGImages" / "a.jpg", exif=exif)
+    path.write_text(path.read_text().replace("<width>40<", "<width>31<"))
+    picture = tmp_path / "JPEGImages" / "a.jpg"
+    PICTURE.save(picture, exif=exif)
     found = read_voc(tmp_path)
     assert found.items[0].boxes.tolist() == [[0, 0, 9, 40]]
     assert (found.items[0].width, found.items[0].height) == (30, 40)
-    assert found.faults == (f"{path}: says 40x30, but the picture is 30x40",)
+    assert found.faults == (f"{picture}: is said to be 31x30, but is 30x40",)
+
+
+@pytest.mark.parametrize("orientation", range(5, 9))
+@pytest.mark.parametrize("drawn_on_stored", [True, False])
+def test_boxes_cover_the_objects_of_pictures_that_exif_turns(
+    tmp_path: Path, orientation: int, drawn_on_stored: bool
+) -> None:
+    path = tmp_path / "JPEGImages/a.jpg"
+    write_turned(path, orientation)
+    size, bar = seen_bar(path)
+    width, height = STORED_SIZE if drawn_on_stored else size
+    x_min, y_min, x_max, y_max = STORED_BOX if drawn_on_stored else bar
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations/a.xml").write_text(
+        f"<annotation><size><width>{width}</width><height>{height}</height></size>"
+        f"{voc_object('bar', (x_min + 1, y_min + 1, x_max, y_max))}</annotation>"
+    )
+    found = read_voc(tmp_path)
+    assert found.items[0].boxes.tolist() == [list(bar)]
+    assert (found.items[0].width, found.items[0].height) == size == (48, 64)
+    assert len(found.faults) == drawn_on_stored
+    assert all(line.endswith("its boxes are turned as well") for line in found.faults)
 
 
 def test_other_classes_are_dropped_silently(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from service.contract import DataSource
 from service.session import Arrays, Session
 from training.data.box_folders import read_boxes
-from training.data.box_pictures import BoxPictures, without_damaged
+from training.data.box_pictures import BoxPictures
 from training.data.boxed import BoxedSet
 from training.data.errors import DataError
 from training.exportable import Score
+from training.tasks.detect import faults
 from training.tasks.detect.predict import item
 from training.tasks.detect.publish import Precision
 
@@ -98,20 +99,14 @@ def gather(
         calibrating = _divide(parts["train"].restricted_to(labels), 1)[1]
     else:
         measured, calibrating = _divide(measured, 2)
-    measured, calibrating = without_damaged(measured), without_damaged(calibrating)
-    if not measured.counts.any() or not len(calibrating):
+    pictures, others = (BoxPictures(one, size, pad_value) for one in (measured, calibrating))
+    if not pictures.boxed.counts.any() or not len(others):
         raise DataError(
             f"{folder}: there must be a picture to calibrate with and others to measure on, with "
             f"objects that are called as COCO calls them, such as {', '.join(labels[:3])}"
         )
-    if measured.faults:
-        report(f"{len(measured.faults)} left out or doubtful, the first: {measured.faults[0]}")
-    return Measured(
-        BoxPictures(measured, size, pad_value),
-        part,
-        BoxPictures(calibrating, size, pad_value),
-        folder.resolve().name,
-    )
+    faults.tell(list(dict.fromkeys((*pictures.boxed.faults, *others.boxed.faults))), report)
+    return Measured(pictures, part, others, folder.resolve().name)
 
 
 def _divide(boxed: BoxedSet, least: int) -> tuple[BoxedSet, BoxedSet]:

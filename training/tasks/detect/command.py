@@ -24,7 +24,11 @@ def run(config: Detect, console: Console, arguments: Sequence[str]) -> None:
         config: what to train.
         console: to report on.
         arguments: of the command line, for the model card.
+
+    Raises:
+        WeightsError: the architecture needs other weights than the default ones, or as ``train``.
     """
+    config = config.resolved()
     fabric = launch(config.devices)
     console.quiet = not fabric.is_global_zero
 
@@ -39,7 +43,7 @@ def run(config: Detect, console: Console, arguments: Sequence[str]) -> None:
     if not fabric.is_global_zero:
         return
     folder = config.run / config.name
-    write_whole(folder / RESULTS, json.dumps(results.figures(), indent=2) + "\n")
+    write_whole(folder / RESULTS, json.dumps(results.figures(), indent=2, allow_nan=False) + "\n")
     console.print(_table(results))
     say(f"history, curves.png, {SHEET}, {CURVES}, {WORST}: {folder}")
     if config.export:

@@ -1,21 +1,24 @@
 """Everything that can be chosen about training a detector."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from training.data.box_augment import BoxAugmentation
 from training.devices import Devices
-from training.nets.detection.architectures import GRAPH_IOU, GRAPH_SCORE
+from training.nets.detection.architectures import GRAPH_IOU, GRAPH_SCORE, find
 from training.optimisation import Optimisation
 from training.ranges import need
 from training.settings import Training
+from training.weights import TABLE, WeightsError
 
 #: Of a model, as ``service.contract.Manifest`` has it.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 #: What a feature pyramid halves a picture into without a remainder.
 _STEP = 32
+#: Of the default architecture; others begin with other weights.
+_DEFAULT_WEIGHTS = "efficientnet-lite0-imagenet"
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,11 @@ class Detect:
     """Folder of packages, or the files in them, downloaded already."""
     architecture: str = "efficientnet_lite0-fpn"
     """Detector; resnet50-fpn and resnet50-fpn-v2 are for a GPU."""
-    weights: str | None = "efficientnet-lite0-imagenet"
+    weights: str | None = _DEFAULT_WEIGHTS
     """Weights to start from: of a classifier (a row of the weights table, torchvision:<enum>) for
-    the body, or of a detector (torchvision:FasterRCNN_..., another run's best.ckpt)."""
+    the body, or of a detector (torchvision:FasterRCNN_..., another run's best.ckpt). Left out,
+    efficientnet_lite1-fpn and efficientnet_lite2-fpn begin with the row of their own body; other
+    architectures must be told."""
     size: int | None = None
     """Side of the square that pictures are fitted into; the detector's own if left out."""
     frozen_stages: int = 3
@@ -109,3 +114,24 @@ class Detect:
                 f"--frozen-stages {self.frozen_stages} keeps published weights as they are, but "
                 "--weights names none: name some, or say --frozen-stages 0"
             )
+
+    def resolved(self) -> Self:
+        """The same with weights for the architecture where the default ones are not of it.
+
+        Raises:
+            ArchitectureError: there is no such architecture.
+            WeightsError: there are no weights that it begins with unless told; the message names
+                some.
+        """
+        if self.weights != _DEFAULT_WEIGHTS:
+            return self
+        architecture = find(self.architecture)
+        for row in TABLE.values():
+            if row.architecture == architecture.classifier:
+                return replace(self, weights=row.name)
+        whole = f"torchvision:{architecture.published}.COCO_V1"
+        raise WeightsError(
+            f"{architecture.name} does not begin with {self.weights}: name others with --weights, "
+            f"{whole if architecture.published else 'a file of its own or of its body'}, or begin "
+            "at random with --weights None --frozen-stages 0"
+        )

@@ -1,12 +1,13 @@
 """The pictures a detector is trained, chosen and measured on."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.contract import DataSource
 from training.data.box_augment import BoxAugment
 from training.data.box_folders import read_boxes, split_boxed
-from training.data.box_pictures import BoxPictures, without_damaged
+from training.data.box_pictures import BoxPictures
 from training.data.boxed import BoxedSet
 from training.data.errors import DataError
 from training.tasks.detect import everyday
@@ -16,7 +17,6 @@ Report = Callable[[str], None]
 
 #: The parts of a set are the same for every training, so that trainings can be compared.
 _SPLIT_SEED = 0
-_FAULTS_SHOWN = 20
 _VOC_URL = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
 _FLICKR = "pictures of Flickr's users, for research; see the address"
 _EVERYDAY_SOURCES = (
@@ -60,18 +60,32 @@ class Gathered:
         """The name of each class."""
         return self.train.boxed.classes
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A line for every object and picture that is left out or doubtful."""
+        parts = (self.train, self.held_out, self.test)
+        return tuple(line for part in parts for line in part.boxed.faults)
 
-def gather(config: Detect, size: int, pad_value: int, report: Report = lambda _: None) -> Gathered:
+
+def gather(
+    config: Detect,
+    size: int,
+    pad_value: int,
+    report: Report = lambda _: None,
+    *,
+    processes: int = 1,
+) -> Gathered:
     """Read the pictures a configuration names and divide them.
 
     Args:
         config: names the folder.
         size: of the square that pictures are fitted into, a side, in pixels.
         pad_value: of the pixels beside a picture.
-        report: told of each step and of every object and picture that is left out.
+        report: told of each step.
+        processes: that do the same on this machine; they share its memory and cores.
 
     Raises:
-        DataError: the set cannot be had or is not what it should be.
+        DataError: the set cannot be had or is not what it should be, or a part shows nothing.
     """
     if config.data is None:
         raise DataError(
@@ -89,24 +103,58 @@ def gather(config: Detect, size: int, pad_value: int, report: Report = lambda _:
         dataset = config.data.resolve().name
         sources = (DataSource(name=f"{dataset} (pictures of the user)", licence="unknown"),)
         described = ""
-    train, held_out, test = (without_damaged(part) for part in (train, held_out, test))
-    _tell_faults([*train.faults, *held_out.faults, *test.faults], report)
-    augment = BoxAugment(config.augmentation, size, pad_value)
-    seed, memory = config.training.seed, config.memory_mib
-    return Gathered(
-        train=BoxPictures(train, size, pad_value, augment, seed=seed, memory_mib=memory),
-        held_out=BoxPictures(held_out, size, pad_value, memory_mib=memory),
-        test=BoxPictures(test, size, pad_value, memory_mib=memory),
+    _check(train, held_out, test)
+    memory, threads = config.memory_mib / processes, max(1, (os.cpu_count() or 1) // processes)
+
+    def decoded(boxed: BoxedSet, augment: BoxAugment | None = None) -> BoxPictures:
+        nonlocal memory
+        pictures = BoxPictures(
+            boxed,
+            size,
+            pad_value,
+            augment,
+            seed=config.training.seed,
+            memory_mib=memory,
+            threads=threads,
+        )
+        memory -= pictures.memory_mib
+        return pictures
+
+    gathered = Gathered(
+        train=decoded(train, BoxAugment(config.augmentation, size, pad_value)),
+        held_out=decoded(held_out),
+        test=decoded(test),
         dataset=dataset,
         sources=sources,
         described=described,
     )
+    _check(gathered.train.boxed, gathered.held_out.boxed, gathered.test.boxed)
+    return gathered
+
+
+def _check(train: BoxedSet, held_out: BoxedSet, test: BoxedSet) -> None:
+    named = {"pictures to train on": train, "held-out pictures": held_out, "test pictures": test}
+    for name, boxed in named.items():
+        if not boxed.counts.any():
+            first = f"; the first of {len(boxed.faults)} faults: " if boxed.faults else ""
+            raise DataError(
+                f"there is no object of {', '.join(boxed.classes) or 'any class'} in the "
+                f"{len(boxed)} {name} (difficult ones and crowds do not count): without, nothing "
+                f"is learned or measured; add some, or divide the set otherwise"
+                f"{first}{next(iter(boxed.faults), '')}"
+            )
 
 
 def _parts(config: Detect) -> tuple[BoxedSet, BoxedSet, BoxedSet]:
     """Training, held-out and test pictures; what the folder does not divide is divided here."""
     assert config.data is not None  # gather has seen to it
     parts = read_boxes(config.data, config.classes or None)
+    if "train" not in parts:
+        raise DataError(
+            f"{config.data} has no pictures to train on, only {' and '.join(parts)}: list some in "
+            "ImageSets/Main/train.txt (PASCAL VOC), or add instances_train*.json (COCO) or "
+            "train/_annotations.coco.json (Roboflow)"
+        )
     train, held_out, test = parts["train"], parts.get("val"), parts.get("test")
     if test is None:
         train, test = split_boxed(train, config.test, _SPLIT_SEED)
@@ -121,10 +169,3 @@ def _described(found: everyday.Everyday) -> str:
         f"Pictures to train on: {shares}. The epoch was chosen and the result measured on pictures "
         "of VOC alone, which are not among those."
     )
-
-
-def _tell_faults(faults: list[str], report: Report) -> None:
-    for line in faults[:_FAULTS_SHOWN]:
-        report(line)
-    if len(faults) > _FAULTS_SHOWN:
-        report(f"and {len(faults) - _FAULTS_SHOWN} more objects or pictures like these")

@@ -15,8 +15,8 @@ from training.nets.detection.detector import Detector
 from training.nets.pixels import Pixels
 from training.optimisation import Optimisation, optimizer
 from training.recipe import Objective, Part, Recipe
-from training.tasks.detect.metrics import Detections, map50
-from training.tasks.detect.predict import predict
+from training.tasks.detect.metrics import map50
+from training.tasks.detect.predict import of_all, predict
 
 
 class DetectRecipe(Recipe):
@@ -98,7 +98,7 @@ class DetectRecipe(Recipe):
         size = self._held_out.geometry
         module = BatchedDetector(net, self._pixels, size.height, size.width).eval()
         mine = predict(module, self._held_out, self._iou_threshold, part)
-        return {"map50": map50(_of_all(mine, part), self._held_out.boxed)}
+        return {"map50": map50(of_all(mine, part), self._held_out.boxed)}
 
 
 def _learned(target: Target) -> dict[str, torch.Tensor]:
@@ -109,13 +109,3 @@ def _learned(target: Target) -> dict[str, torch.Tensor]:
         "labels": target["labels"][~ignored] + 1,
         "ignored": target["boxes"][ignored],
     }
-
-
-def _of_all(mine: list[Detections], part: Part) -> list[Detections]:
-    """The detections of all processes, in the order of the pictures."""
-    if part.world == 1:
-        return mine
-    parts: list[list[Detections]] = [[]] * part.world
-    torch.distributed.all_gather_object(parts, mine)
-    total = sum(map(len, parts))
-    return [parts[index % part.world][index // part.world] for index in range(total)]

@@ -1,11 +1,13 @@
 """From a configuration to a trained detector and what it is worth."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from service.contract import DataSource
 from training.best import Outcome
@@ -16,17 +18,19 @@ from training.nets.detection.architectures import DetectorArchitecture
 from training.nets.detection.batched import BatchedDetector
 from training.nets.detection.detector import Detector
 from training.nets.pixels import Pixels
+from training.recipe import Part
 from training.run import Run
-from training.tasks.detect import figures
+from training.tasks.detect import faults, figures
 from training.tasks.detect.config import Detect
 from training.tasks.detect.data import Gathered, gather
 from training.tasks.detect.metrics import Quality, measure
-from training.tasks.detect.predict import predict
+from training.tasks.detect.predict import of_all, predict
 from training.tasks.detect.recipe import DetectRecipe
 
 Report = Callable[[str], None]
 
 SHEET, CURVES, WORST = "augmentation.png", "precision_recall.png", "worst.png"
+FAULTS = "faults.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Results:
         gathered: the pictures.
         begun: the source of the weights it began with; ``None`` for random ones.
         outcome: of the training.
-        quality: on the test pictures.
+        quality: on the test pictures; without intervals in all processes but the first.
     """
 
     architecture: DetectorArchitecture
@@ -50,7 +54,7 @@ class Results:
     quality: Quality
 
     def figures(self) -> Mapping[str, Any]:
-        """For ``results.json``."""
+        """For ``results.json``; what is not a number is ``None``, as JSON has no NaN."""
         quality = self.quality
         return {
             "dataset": self.gathered.dataset,
@@ -58,15 +62,15 @@ class Results:
             "test_pictures": quality.pictures,
             "parameters": sum(p.numel() for p in self.module.parameters()),
             "best_epoch": self.outcome.epoch,
-            "held_out_map50": self.outcome.best,
+            "held_out_map50": _number(self.outcome.best),
             "seconds": self.outcome.seconds,
-            "test_map50": quality.map50,
-            "test_map50_interval": quality.map50_interval,
-            "test_map": quality.map,
-            "test_map_interval": quality.map_interval,
-            "test_map75": quality.map75,
+            "test_map50": _number(quality.map50),
+            "test_map50_interval": [_number(end) for end in quality.map50_interval],
+            "test_map": _number(quality.map),
+            "test_map_interval": [_number(end) for end in quality.map_interval],
+            "test_map75": _number(quality.map75),
             "classes": {
-                name: {"objects": int(objects), "ap50": float(ap50), "ap": float(ap)}
+                name: {"objects": int(objects), "ap50": _number(ap50), "ap": _number(ap)}
                 for name, objects, ap50, ap in zip(
                     quality.classes,
                     quality.objects,
@@ -93,9 +97,11 @@ def train(config: Detect, fabric: Fabric, report: Report = lambda _: None) -> Re
         TrainingError: training cannot go on.
         RunError: the run's folder holds another run.
     """
+    config = config.resolved()
     architecture = architectures.find(config.architecture)
     size = config.size or architecture.size
-    gathered = gather(config, size, architecture.pad_value, report)
+    gathered = gather(config, size, architecture.pad_value, report, processes=_processes(fabric))
+    _tell_faults(config, gathered, fabric, report)
     report(
         f"{len(gathered.train)} pictures to train on, {len(gathered.held_out)} held out, "
         f"{len(gathered.test)} to test; {len(gathered.classes)} classes"
@@ -112,10 +118,24 @@ def train(config: Detect, fabric: Fabric, report: Report = lambda _: None) -> Re
     architectures.freeze_first(net, architecture, config.frozen_stages)
     outcome = _fit(config, net, architecture, gathered, fabric)
     pixels = Pixels(architecture.mean, architecture.std)
-    module = BatchedDetector(net.cpu(), pixels, size, size).eval()
+    module = BatchedDetector(net, pixels, size, size).eval().to(fabric.device)
     report(f"measuring on {len(gathered.test)} test pictures")
     quality = _measured(config, module, gathered, fabric)
-    return Results(architecture, module, gathered, begun, outcome, quality)
+    return Results(architecture, module.cpu(), gathered, begun, outcome, quality)
+
+
+def _processes(fabric: Fabric) -> int:
+    """How many train on this machine."""
+    strategy = fabric.strategy
+    return strategy.num_processes if isinstance(strategy, DDPStrategy) else 1
+
+
+def _tell_faults(config: Detect, gathered: Gathered, fabric: Fabric, report: Report) -> None:
+    folder = config.run / config.name
+    is_free = config.resume or not Run(folder).is_begun  # or it belongs to another run
+    if fabric.is_global_zero and is_free:
+        faults.write(gathered.faults, folder / FAULTS)
+    faults.tell(gathered.faults, report, folder / FAULTS if is_free else None)
 
 
 def _fit(
@@ -159,10 +179,16 @@ def _fit(
 def _measured(
     config: Detect, module: BatchedDetector, gathered: Gathered, fabric: Fabric
 ) -> Quality:
-    found = predict(module, gathered.test, config.iou_threshold)
-    quality = measure(found, gathered.test.boxed)
-    if fabric.is_global_zero:
-        folder = config.run / config.name
-        figures.precision_recall(quality, folder / CURVES)
-        figures.worst(found, gathered.test.boxed, folder / WORST)
+    part, truths = Part(fabric.global_rank, fabric.world_size), gathered.test.boxed
+    found = of_all(predict(module, gathered.test, config.iou_threshold, part), part)
+    if not fabric.is_global_zero:
+        return measure(found, truths, resamples=0)
+    quality = measure(found, truths)
+    folder = config.run / config.name
+    figures.precision_recall(quality, folder / CURVES)
+    figures.worst(found, truths, folder / WORST, threshold=config.threshold)
     return quality
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

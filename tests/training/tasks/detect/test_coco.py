@@ -317,6 +317,22 @@ def test_what_is_measured_on_is_not_calibrated_with(tmp_path: Path) -> None:
             gather(folder, LABELS, SIZE, 116)
 
 
+def test_what_is_left_out_of_the_pictures_is_told(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, {"train": 3, "val": 3})
+    path = folder / "annotations/instances_val2017.json"
+    content = json.loads(path.read_text())
+    first = content["annotations"][0]
+    content["annotations"] += [{**first, "id": 100 + n, "bbox": [n, 1, 0, 5]} for n in range(25)]
+    path.write_text(json.dumps(content))
+    damaged = folder / "train2017/0001.png"
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    told: list[str] = []
+    found = gather(folder, LABELS, SIZE, 116, told.append)
+    assert [len(found.pictures), len(found.calibrating)] == [3, 2]
+    assert sum("0003.png: box" in line for line in told) == 20
+    assert told[-1] == "and 6 more objects or pictures like these"
+
+
 def test_weights_may_be_named_with_and_without_torchvision() -> None:
     for locator in LOCATORS:
         assert CocoDetector(weights=locator).locator == locator

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,13 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "cannot be read as PyTorch weights" in refused(*data, "--weights", "text.pth")
     torch.save({"roi_heads.x": torch.ones(1)}, tmp_path / "other.pth")
     assert "other.pth does not fit the detector" in refused(*data, "--weights", "other.pth")
+    default = ("--weights", "efficientnet-lite0-imagenet")
+    needed = "torchvision:FasterRCNN_ResNet50_FPN_Weights.COCO_V1"
+    assert needed in refused(*data, *default, "--architecture", "resnet50-fpn")
+    shutil.copytree(boxes, tmp_path / "kit")
+    for name in ("train", "val"):
+        (tmp_path / f"kit/ImageSets/Main/{name}.txt").unlink()
+    assert "kit has no pictures to train on, only test" in refused("--data", "kit")
 
 
 def test_damaged_pictures_are_named_and_training_goes_on(

@@ -6,6 +6,7 @@ import pytest
 
 from training.nets.detection.architectures import GRAPH_IOU, GRAPH_SCORE
 from training.tasks.detect.config import Detect
+from training.weights import WeightsError
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,37 @@ def test_an_option_out_of_its_range_is_named(options: dict[str, Any], complaint:
 def test_the_ends_of_each_range_are_in_it(options: dict[str, Any]) -> None:
     config = Detect(**options)
     assert all(getattr(config, name) == value for name, value in options.items())
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_detector_begins_with_the_weights_of_its_body(number: int) -> None:
+    config = Detect(architecture=f"efficientnet_lite{number}-fpn").resolved()
+    assert config.weights == f"efficientnet-lite{number}-imagenet"
+    assert config.resolved() == config
+    assert Detect().resolved() == Detect()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "advice"),
+    [
+        ("efficientnet_lite3-fpn", "--weights, a file of its own or of its body"),
+        ("efficientnet_lite4-fpn", "--weights, a file of its own or of its body"),
+        ("resnet50-fpn", "--weights, torchvision:FasterRCNN_ResNet50_FPN_Weights.COCO_V1"),
+        ("resnet50-fpn-v2", "torchvision:FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1"),
+        ("mobilenet_v3_large-fpn", "torchvision:FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1"),
+        (
+            "mobilenet_v3_large-320-fpn",
+            "torchvision:FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1",
+        ),
+    ],
+)
+def test_other_detectors_must_be_told_their_weights(architecture: str, advice: str) -> None:
+    with pytest.raises(WeightsError, match=f"{architecture} does not begin with .*{advice}"):
+        Detect(architecture=architecture).resolved()
+    chosen: tuple[dict[str, Any], ...] = (
+        {"weights": "a.pth"},
+        {"weights": None, "frozen_stages": 0},
+    )
+    for options in chosen:
+        config = Detect(architecture=architecture, **options)
+        assert config.resolved() is config
