@@ -78,6 +78,12 @@ class Detect:
     """What the model is, in a sentence."""
     use: str = ""
     """What the model card says it is for, and not for."""
+    literature: str = ""
+    """What others reach on such data, for the card."""
+    data_licence: str = "unknown"
+    """Of the pictures in ``data``."""
+    data_url: str | None = None
+    """Home of the pictures in ``data``, where they have one."""
     licence: str = "unspecified"
     """Of the model, as an SPDX identifier."""
     resume: bool = False

@@ -101,7 +101,9 @@ def gather(
     else:
         train, held_out, test = _parts(config)
         dataset = config.data.resolve().name
-        sources = (DataSource(name=f"{dataset} (pictures of the user)", licence="unknown"),)
+        home = config.data_url
+        name = dataset if home else f"{dataset} (pictures of the user)"
+        sources = (DataSource(name=name, licence=config.data_licence, url=home),)
         described = ""
     _check(train, held_out, test)
     memory, threads = config.memory_mib / processes, max(1, (os.cpu_count() or 1) // processes)

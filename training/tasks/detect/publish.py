@@ -183,7 +183,7 @@ def _card(config: Detect, results: Results, compared: int) -> Card:
             f"{quality.pictures} test pictures that played no part in either. No picture of the "
             "set is part of this folder; the golden inputs are drawn by code."
         ).strip(),
-        figures=_figures(results),
+        figures=f"{_figures(results)}\n\n{config.literature}".strip(),
         reference=(
             f"PyTorch, on {compared} pictures in which what is found hangs on no last digit, in "
             "batches of 1, 2 and 5 (a score's difference, or a corner's in units of 500 pixels)"
