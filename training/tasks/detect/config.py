@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from service.contract import Precision
 from training.data.box_augment import BoxAugmentation
 from training.devices import Devices
 from training.nets.detection.architectures import GRAPH_IOU, GRAPH_SCORE, find
@@ -72,6 +73,8 @@ class Detect:
     """Folder of all models."""
     export: bool = True
     """Whether to write the model to ``out`` after training."""
+    precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+    """Variants to write; fp16 is for GPUs, int8 for CPUs."""
     default: bool = False
     """Whether /detect uses the model when a request names none."""
     description: str = ""
@@ -113,6 +116,8 @@ class Detect:
             f"from 0 to {GRAPH_IOU}",
             self.iou_threshold,
         )
+        if "fp32" not in self.precisions:
+            raise ValueError("--precisions must have fp32, of which the others are made")
         need(self.workers >= 0, "workers", "0 or more", self.workers)
         need(self.memory_mib >= 0, "memory-mib", "0 or more", self.memory_mib)
         if self.weights is None and self.frozen_stages:

@@ -37,6 +37,7 @@ BCCD = Detect(
     ),
     training=Training(epochs=50, clip_norm=5.0, ema=0.99),
     devices=_BF16,
+    precisions=("fp32", "int8"),
 )
 
 #: ``sightline-train everyday --data everyday``: 0.495 (0.225) after 73 minutes of a core. The

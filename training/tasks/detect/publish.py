@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from service import contract
 from service.contract import InputGeometry
 from service.session import Arrays, Session
 from service.tasks.detect import deviation
@@ -40,6 +41,7 @@ def publish(config: Detect, results: Results, command: str) -> Exportable:
         gathered.test.geometry,
         checked=checked,
         calibration=_some(gathered.held_out, _CALIBRATED),
+        precisions=config.precisions,
     )
     sources = [*gathered.sources]
     if results.begun is not None:
@@ -71,6 +73,7 @@ def graph(
     *,
     checked: Sequence[Arrays] = (),
     calibration: Sequence[Arrays] = (),
+    precisions: tuple[contract.Precision, ...] = ("fp32", "fp16", "int8"),
 ) -> Graph:
     """A detector's graph.
 
@@ -80,6 +83,7 @@ def graph(
         checked: pictures to compare PyTorch and ONNX Runtime on, besides golden and even ones; the
             steady ones are, see ``training.tasks.detect.steady``.
         calibration: pictures for the 8-bit variant; none, no variant.
+        precisions: the variants to make.
     """
     height, width = geometry.height, geometry.width
     golden = steady.golden(module, height, width)
@@ -91,7 +95,7 @@ def graph(
         golden=golden,
         checked=steady.steady(module, [*golden, *even, *checked], TOLERANCE),
         calibration=calibration,
-        precisions=("fp32", "fp16", "int8") if calibration else ("fp32", "fp16"),
+        precisions=tuple(each for each in precisions if each != "int8" or calibration),
         tolerance=TOLERANCE,
         has_coordinates=True,
         translations=TRANSLATIONS,

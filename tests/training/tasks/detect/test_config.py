@@ -30,6 +30,7 @@ from training.weights import WeightsError
         ({"threshold": float("nan")}, "--threshold must be from 0.05 to 1, not nan"),
         ({"iou_threshold": -0.1}, "--iou-threshold must be from 0 to 0.6, not -0.1"),
         ({"iou_threshold": 0.61}, "--iou-threshold must be from 0 to 0.6, not 0.61"),
+        ({"precisions": ("int8",)}, "--precisions must have fp32"),
         ({"workers": -1}, "--workers must be 0 or more, not -1"),
         ({"memory_mib": -1}, "--memory-mib must be 0 or more, not -1"),
         (
