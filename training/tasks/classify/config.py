@@ -4,7 +4,6 @@ Values out of their range are refused before anything is read: ``ValueError``, w
 the option. ``tyro`` shows it as it shows any other mistake on the command line.
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,12 +11,10 @@ from typing import Literal
 from training import optimisation
 from training.data.augment import Augmentation
 from training.devices import Devices
-from training.ranges import need
+from training.ranges import need, need_name
 from training.settings import Training
 
 Dataset = Literal["folder", "mnist", "fashion-mnist", "cifar10"]
-#: Of a model, as ``service.contract.Manifest`` has it.
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -95,12 +92,7 @@ class Classify:
     """Go on with a run that was interrupted, or finish one that is done."""
 
     def __post_init__(self) -> None:
-        need(
-            bool(_NAME.fullmatch(self.name)),
-            "name",
-            "small letters, digits, '.', '_' and '-', 64 at most, and begin with a letter or digit",
-            repr(self.name),
-        )
+        need_name(self.name)
         need(self.size is None or self.size >= 1, "size", "at least 1", self.size)
         dropout = self.dropout or 0.0
         need(0 <= dropout < 1, "dropout", "from 0 to less than 1", dropout)

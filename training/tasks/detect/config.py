@@ -1,6 +1,5 @@
 """Everything that can be chosen about training a detector."""
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -10,12 +9,10 @@ from training.data.box_augment import BoxAugmentation
 from training.devices import Devices
 from training.nets.detection.architectures import GRAPH_IOU, GRAPH_SCORE, find
 from training.optimisation import Optimisation
-from training.ranges import need
+from training.ranges import need, need_name
 from training.settings import Training
 from training.weights import TABLE, WeightsError
 
-#: Of a model, as ``service.contract.Manifest`` has it.
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 #: What a feature pyramid halves a picture into without a remainder.
 _STEP = 32
 #: Of the default architecture; others begin with other weights.
@@ -93,12 +90,7 @@ class Detect:
     """Go on with a run that was interrupted, or finish one that is done."""
 
     def __post_init__(self) -> None:
-        need(
-            bool(_NAME.fullmatch(self.name)),
-            "name",
-            "small letters, digits, '.', '_' and '-', 64 at most, and begin with a letter or digit",
-            repr(self.name),
-        )
+        need_name(self.name)
         size = _STEP if self.size is None else self.size
         need(size >= _STEP and size % _STEP == 0, "size", f"a multiple of {_STEP}", self.size)
         need(self.frozen_stages >= 0, "frozen-stages", "0 or more", self.frozen_stages)

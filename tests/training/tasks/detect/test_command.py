@@ -12,10 +12,10 @@ import torch
 
 from service.contract import Manifest, Metric
 from tests.training.box_sets import write_voc
+from training import running
 from training.cli import main
 from training.export import Report
 from training.exportable import Exportable
-from training.tasks.detect import command
 from training.tasks.detect.train import CURVES, SHEET, WORST
 
 SMALL = [
@@ -60,7 +60,7 @@ def test_a_training_is_exported_and_told_of(
         manifest = made.model_construct(graphs={"main": {"fp32": None}}, metrics=(metric,))
         return models / exportable.name, manifest
 
-    monkeypatch.setattr(command, "export", note)
+    monkeypatch.setattr(running, "export", note)
     arguments = ["detect", "--data", str(boxes), "--name", "parts", *SMALL]
     assert main([*arguments, "--run", str(tmp_path / "r"), "--out", str(tmp_path / "m")]) == 0
     told = capsys.readouterr().err
