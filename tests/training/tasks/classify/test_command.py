@@ -1,8 +1,6 @@
 """``sightline-train`` from its arguments to a model the service accepts, or to one line."""
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +17,6 @@ SMALL = [
     *("--architecture", "convnet", "--accelerator", "cpu"),
 ]
 RANDOM = ["--weights", "None", "--freeze-epochs", "0"]
-
-
-@pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """The service's command line sets logging up for its process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

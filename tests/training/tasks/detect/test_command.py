@@ -1,9 +1,7 @@
 """``sightline-train detect`` from its arguments to an export, or to one line."""
 
 import json
-import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +20,6 @@ SMALL = [
     *("--size", "64", "--epochs", "1", "--warmup-epochs", "0", "--batch-size", "4"),
     *("--weights", "None", "--frozen-stages", "0", "--accelerator", "cpu"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """The service's command line sets logging up for its process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
