@@ -70,7 +70,8 @@ CIFAR10_RESNET18 = Classify(
     export=False,
 )
 
-#: For a GPU: an epoch takes about 5 minutes on one core. Not trained to the end yet.
+#: For a GPU: an epoch takes about 5 minutes on one core. ``--epochs 12``: 89.01 % after 56 minutes
+#: of a core.
 CIFAR10_VGG16 = Classify(
     name="cifar10-vgg16",
     dataset="cifar10",
