@@ -77,7 +77,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = (5, 6, 7, 8)
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations that exchange width and height."""
 _FROM_RIGHT, _FROM_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)
 
 Size = tuple[int, int]
@@ -171,7 +172,7 @@ def decode(
         stored = image.size
         drafted = image.draft(None, needed(stored)) if kind == "JPEG" and needed else None
         image.load()
-        orientation = _orientation(image)
+        orientation = orientation_of(image)
         pixels = _to_rgb(image)
         if orientation in _UPRIGHT:
             pixels = pixels.transpose(_UPRIGHT[orientation])
@@ -185,7 +186,7 @@ def decode(
         ) from error
     if drafted is None:
         return Picture(pixels, *pixels.size, (0, 0, *pixels.size))
-    width, height = stored[::-1] if orientation in _SIDEWAYS else stored
+    width, height = stored[::-1] if orientation in SIDEWAYS else stored
     return Picture(pixels, width, height, _turned(drafted[1], pixels.size, orientation))
 
 
@@ -228,7 +229,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _turned(box: Box, size: Size, orientation: int) -> Box:
     """The box of a stored picture, which begins at (0, 0), in one turned upright, of ``size``."""
-    width, height = box[2:][::-1] if orientation in _SIDEWAYS else box[2:]
+    width, height = box[2:][::-1] if orientation in SIDEWAYS else box[2:]
     left = size[0] - width if orientation in _FROM_RIGHT else 0
     top = size[1] - height if orientation in _FROM_BOTTOM else 0
     return left, top, left + width, top + height
@@ -249,7 +250,8 @@ def _high_byte(image: Image.Image) -> NDArray[np.uint8]:
     return high
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of an opened picture, 1 to 8; 1 where there is none."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF says nothing about the pixels

@@ -92,8 +92,7 @@ class GraphEdit:
             self.add_constant(f"{name}.zero_point", np.zeros(len(scales), integers.dtype)),
         ]
         dequantize = helper.make_node("DequantizeLinear", inputs, [name], axis=axis)
-        at = self._index(node)
-        self.nodes[at:at] = [dequantize]
+        self.insert_before(node, dequantize)
         node.input[index] = name
 
     def finish(self) -> onnx.ModelProto:

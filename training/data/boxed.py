@@ -7,10 +7,10 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from service.errors import SightlineError
-from service.images import FORMATS, Limits, Size
+from service.images import FORMATS, SIDEWAYS, Limits, Size, orientation_of
 from training.data.errors import DataError
 
 Corners = tuple[float, float, float, float]
@@ -19,7 +19,6 @@ Corners = tuple[float, float, float, float]
 #: Pixels by which a box may stick out of its picture before that is worth a line.
 _STRAY = 2.0
 #: EXIF orientations that swap width and height, and those that then count from the far side.
-_SIDEWAYS = (5, 6, 7, 8)
 _FROM_RIGHT, _FROM_BOTTOM = (6, 7), (7, 8)
 
 
@@ -206,7 +205,7 @@ class Objects:
         if claimed is None or claimed == (str(width), str(height)):
             return cls(path, width, height), []
         line = f"{path}: is said to be {'x'.join(claimed)}, but is {width}x{height}"
-        if orientation not in _SIDEWAYS or claimed != (str(stored[0]), str(stored[1])):
+        if orientation not in SIDEWAYS or claimed != (str(stored[0]), str(stored[1])):
             return cls(path, width, height), [line]
         line += " once EXIF has turned it; its boxes are turned as well"
         return cls(path, width, height, orientation), [line]
@@ -242,7 +241,7 @@ class Objects:
 
     def _turned(self, box: Corners) -> Corners:
         """A box of the picture that it was drawn on, in the upright one."""
-        if self.drawn_on not in _SIDEWAYS:
+        if self.drawn_on not in SIDEWAYS:
             return box
         top, left, bottom, right = box
         if self.drawn_on in _FROM_RIGHT:
@@ -274,7 +273,7 @@ def upright_size(path: Path) -> Size:
 
 
 def _upright(stored: Size, orientation: int) -> Size:
-    return stored[::-1] if orientation in _SIDEWAYS else stored
+    return stored[::-1] if orientation in SIDEWAYS else stored
 
 
 def _header(path: Path) -> tuple[Size, int]:
@@ -282,11 +281,7 @@ def _header(path: Path) -> tuple[Size, int]:
     try:
         with Image.open(path, formats=[name.upper() for name in FORMATS]) as image:
             Limits().check(*image.size)
-            try:
-                orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-            except Exception:  # damaged EXIF says nothing, as for the service
-                orientation = 1
-            return image.size, orientation
+            return image.size, orientation_of(image)
     except SightlineError as error:
         raise DataError(f"{path}: {error}") from error
     except FileNotFoundError as error:

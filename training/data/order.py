@@ -1,9 +1,10 @@
 """The order in which pictures are seen: the same for any number of processes, at any resume."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from training.data.errors import DataError
 from training.recipe import Part
@@ -57,3 +58,26 @@ class Order(Sampler[list[int]]):
         for number in range(self._first, self._length // self._batch):
             start = number * self._batch + self._part.rank
             yield indices[start : (number + 1) * self._batch : self._part.world].tolist()
+
+
+def batches(
+    pictures: Dataset[Any],
+    order: Order,
+    collate: Callable[[Any], Any],
+    workers: int,
+) -> DataLoader[Any]:
+    """The batches of an epoch for one process.
+
+    Args:
+        pictures: the whole set.
+        order: of the epoch and the process.
+        collate: makes a batch of what the set hands out.
+        workers: processes that read pictures; 0 reads them in this one.
+    """
+    return DataLoader(
+        pictures,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+    )

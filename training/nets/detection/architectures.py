@@ -7,7 +7,13 @@ from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection import FasterRCNN
 
-from training.nets.architecture import IMAGENET_MEAN, IMAGENET_STD, ArchitectureError, Normalisation
+from training.nets.architecture import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ArchitectureError,
+    Normalisation,
+    belongs,
+)
 from training.nets.detection.detector import Detector
 from training.nets.detection.light import light
 from training.nets.efficientnet_lite import SCALES, block_stages
@@ -94,7 +100,7 @@ def freeze_first(net: nn.Module, architecture: DetectorArchitecture, stages: int
         raise ArchitectureError(f"{architecture.name} has {most} stages to freeze, not {stages}")
     frozen = tuple(prefix for group in architecture.stages[:stages] for prefix in group)
     for name, parameter in net.named_parameters():
-        if any(name == prefix or name.startswith(f"{prefix}.") for prefix in frozen):
+        if belongs(name, frozen):
             parameter.requires_grad_(False)
 
 

@@ -59,7 +59,9 @@ class Detector(nn.Module):
         maps = OrderedDict((name, found.float()) for name, found in self.backbone(images).items())
         objectness, deltas = self.rpn.head(list(maps.values()))
         with torch.autocast(device, enabled=False):
-            proposals, rpn_losses = self._propose(images, maps, objectness, deltas, targets)
+            proposals, rpn_losses = self._propose(
+                ImageList(images, sizes), maps, objectness, deltas, targets
+            )
             proposals, labels, regression = self._sample(proposals, targets)
             pooled = self.roi_heads.box_roi_pool(maps, proposals, sizes)
         logits, offsets = self.roi_heads.box_predictor(self.roi_heads.box_head(pooled))
@@ -73,20 +75,20 @@ class Detector(nn.Module):
 
     def _propose(
         self,
-        images: Tensor,
+        images: ImageList,
         maps: Mapping[str, Tensor],
         objectness: Sequence[Tensor],
         deltas: Sequence[Tensor],
         targets: Sequence[Target],
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         rpn = self.rpn
-        sizes = [(images.shape[2], images.shape[3])] * images.shape[0]
-        anchors = rpn.anchor_generator(ImageList(images, sizes), list(maps.values()))
+        sizes = images.image_sizes
+        anchors = rpn.anchor_generator(images, list(maps.values()))
         counts = [one[0].numel() for one in objectness]
         scores, offsets = concat_box_prediction_layers(
             [one.float() for one in objectness], [one.float() for one in deltas]
         )
-        boxes = rpn.box_coder.decode(offsets.detach(), anchors).view(images.shape[0], -1, 4)
+        boxes = rpn.box_coder.decode(offsets.detach(), anchors).view(len(sizes), -1, 4)
         proposals, _ = rpn.filter_proposals(boxes, scores, sizes, counts)
         labels, matched = rpn.assign_targets_to_anchors(anchors, targets)
         labels = _leave_out(labels, anchors, targets)

@@ -12,7 +12,7 @@ from training.conversions import State, read_torch
 from training.nets import architectures as classifiers
 from training.nets.detection.architectures import DetectorArchitecture
 from training.nets.detection.detector import Detector
-from training.pretrained import load_pretrained
+from training.pretrained import Loaded, load_pretrained
 from training.published import describe
 from training.weights import WeightsError
 
@@ -97,7 +97,7 @@ def _is_published_detector(locator: str, architecture: DetectorArchitecture) -> 
     return True
 
 
-def _first_use(obtained: files.Obtained) -> str:
+def _first_use(obtained: files.Obtained | Loaded) -> str:
     return f"trusted on first use: sha256 {obtained.sha256}" if obtained.first_use else ""
 
 
@@ -117,8 +117,7 @@ def _load_body(
     state = classifier.state_dict()
     body = net.backbone.body
     body.load_state_dict({name: state[name] for name in body.state_dict()})
-    note = f"trusted on first use: sha256 {loaded.sha256}" if loaded.first_use else ""
-    return Begun(source.source, is_detector=False, note=note)
+    return Begun(source.source, is_detector=False, note=_first_use(loaded))
 
 
 def _load_detector(

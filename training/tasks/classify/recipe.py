@@ -6,13 +6,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from training.data.augment import Augment, Augmentation, mix
 from training.data.labelled import Batch, Labelled, whole_batch
-from training.data.order import Order
+from training.data.order import Order, batches
 from training.nets.architecture import Normalisation
 from training.nets.architectures import find
 from training.optimisation import optimizer
@@ -84,14 +83,7 @@ class ClassifyRecipe(Recipe):
             first=first,
             part=part,
         )
-        return DataLoader(
-            self._train,
-            batch_sampler=order,
-            num_workers=self._workers,
-            collate_fn=whole_batch,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=False,
-        )
+        return batches(self._train, order, whole_batch, self._workers)
 
     def update(self, batch: Any, networks: Mapping[str, nn.Module]) -> Iterator[Objective]:
         """Yield the cross-entropy of a batch."""

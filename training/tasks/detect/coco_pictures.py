@@ -1,7 +1,7 @@
 """Pictures that a published COCO detector is measured on and calibrated with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.contract import DataSource
@@ -63,8 +63,7 @@ class Measured:
 
     def evaluate(self, sessions: Mapping[str, Session]) -> Sequence[Score]:
         """Mean average precision of one variant."""
-        precision = Precision(self.pictures, self.dataset, IOU)
-        return [replace(score, split=self.part) for score in precision(sessions)]
+        return Precision(self.pictures, self.dataset, IOU, self.part)(sessions)
 
 
 def gather(

@@ -120,9 +120,12 @@ def options(threshold: float, iou_threshold: float) -> Mapping[str, float]:
 class Precision:
     """Mean average precision of one variant, through the service's session."""
 
-    def __init__(self, pictures: BoxPictures, dataset: str, iou_threshold: float) -> None:
+    def __init__(
+        self, pictures: BoxPictures, dataset: str, iou_threshold: float, split: str = "test"
+    ) -> None:
         """Measure on ``pictures``, overlapping boxes left out as a request would have it."""
         self._pictures, self._dataset, self._iou = pictures, dataset, iou_threshold
+        self._split = split
 
     def __call__(self, sessions: Mapping[str, Session]) -> Sequence[Score]:
         """Run every picture through the ``main`` graph."""
@@ -130,15 +133,14 @@ class Precision:
         quality = measure(found, self._pictures.boxed, resamples=0)
         figures = {"map50": quality.map50, "map": quality.map, "map75": quality.map75}
         return [
-            Score(name, round(value, 6), self._dataset, "test", len(found))
+            Score(name, round(value, 6), self._dataset, self._split, len(found))
             for name, value in figures.items()
         ]
 
 
 def _some(pictures: BoxPictures, count: int) -> list[Arrays]:
     step = max(1, len(pictures) // count)
-    items: list[Arrays] = [{"images": item(pictures, at)} for at in range(0, len(pictures), step)]
-    return items[:count]
+    return [{"images": item(pictures, at)} for at in range(0, len(pictures), step)[:count]]
 
 
 def _settings(config: Detect, results: Results) -> Mapping[str, str | int | float | bool | None]:

@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from training.data.box_pictures import Batch, BoxPictures, Target, collate
-from training.data.order import Order
+from training.data.order import Order, batches
 from training.nets.detection.architectures import DetectorArchitecture
 from training.nets.detection.batched import BatchedDetector
 from training.nets.detection.detector import Detector
@@ -73,13 +72,7 @@ class DetectRecipe(Recipe):
             first=first,
             part=part,
         )
-        return DataLoader(
-            self._train,
-            batch_sampler=order,
-            num_workers=self._workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-        )
+        return batches(self._train, order, collate, self._workers)
 
     def update(self, batch: Any, networks: Mapping[str, nn.Module]) -> Iterator[Objective]:
         """Yield the sum of the losses of a batch."""

@@ -38,11 +38,12 @@ def steady(module: BatchedDetector, items: Sequence[Arrays], tolerance: float) -
         ParityError: they are fewer than half, so that nothing could be said of a graph.
     """
     moved = [module.with_thresholds_moved(by) for by in (-NUDGE, NUDGE)]
-    found = [
-        item
-        for item in items
-        if all(deviation(_run(other, item), _run(module, item)) <= tolerance for other in moved)
-    ]
+
+    def stays(item: Arrays) -> bool:
+        expected = _run(module, item)
+        return all(deviation(_run(other, item), expected) <= tolerance for other in moved)
+
+    found = [item for item in items if stays(item)]
     if 2 * len(found) < len(items):
         raise ParityError(
             f"what is found in {len(items) - len(found)} of {len(items)} pictures hangs on the "
