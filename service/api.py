@@ -1,5 +1,6 @@
 """Every route of the service, spelled out."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -7,7 +8,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter
 
 from service.contract import Manifest, Precision
-from service.delivery import Delivery
 from service.device import Kind
 from service.errors import PROBLEM_JSON, NotReadyError, Problem
 from service.loading import Model
@@ -15,7 +15,7 @@ from service.rendering import MEDIA_TYPES
 from service.route import TaskRoute
 from service.state import State, StateOf, state_of
 from service.task import Draw, Params
-from service.tasks import classify, detect
+from service.tasks import classify, detect, segment
 
 router = APIRouter()
 tasks = APIRouter(route_class=TaskRoute, tags=["tasks"])
@@ -74,13 +74,18 @@ _VARY = {
         "schema": {"type": "string"},
     }
 }
-_DRAWN: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "JSON, or one picture with the answer drawn on it, as `Accept` asks.",
-        "headers": _DEVICE[200]["headers"] | _VARY,
-        "content": {media_type: {"schema": _BINARY} for media_type in MEDIA_TYPES},
+
+
+def _drawn(description: str, pictures: Mapping[str, Draw]) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {
+            "description": description,
+            "headers": _DEVICE[200]["headers"] | _VARY,
+            "content": {media_type: {"schema": _BINARY} for media_type in pictures},
+        }
     }
-}
+
+
 _IMAGE_TYPES = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
 _IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -166,13 +171,18 @@ async def classify_images(
 
 
 _DETECTED: TypeAdapter[Any] = TypeAdapter(detect.Result | list[detect.Result | Problem])
+_DETECTIONS: Mapping[str, Draw] = dict.fromkeys(MEDIA_TYPES, detect.draw)
 
 
 @tasks.post(
     "/detect",
     summary="Where objects are in a picture, and what they are",
     response_model=detect.Result | list[detect.Result | Problem],
-    responses=_DRAWN | _IMAGE_PROBLEMS | _problems(406),
+    responses=_drawn(
+        "JSON, or one picture with the answer drawn on it, as `Accept` asks.", _DETECTIONS
+    )
+    | _IMAGE_PROBLEMS
+    | _problems(406),
     openapi_extra=_IMAGE_BODY,
 )
 async def detect_objects(request: Request, params: Annotated[detect.Params, Query()]) -> Response:
@@ -181,7 +191,38 @@ async def detect_objects(request: Request, params: Annotated[detect.Params, Quer
     With `Accept: image/jpeg`, `image/png` or `image/webp`, one picture comes back with its
     detections drawn on it.
     """
-    return await _answer(request, detect.NAME, params, _DETECTED, detect.draw)
+    return await _answer(request, detect.NAME, params, _DETECTED, _DETECTIONS)
+
+
+_SEGMENTED: TypeAdapter[Any] = TypeAdapter(segment.Result | list[segment.Result | Problem])
+_MASKS: Mapping[str, Draw] = {
+    "image/jpeg": segment.draw_overlay,
+    "image/webp": segment.draw_overlay,
+    "image/png": segment.draw_mask,
+}
+
+
+@tasks.post(
+    "/segment",
+    summary="Which of the model's labels each pixel of a picture belongs to",
+    response_model=segment.Result | list[segment.Result | Problem],
+    responses=_drawn(
+        "JSON, or as `Accept` asks the mask as an indexed PNG, or the picture with the classes "
+        "coloured as JPEG or WebP.",
+        _MASKS,
+    )
+    | _IMAGE_PROBLEMS
+    | _problems(406),
+    openapi_extra=_IMAGE_BODY,
+)
+async def segment_images(request: Request, params: Annotated[segment.Params, Query()]) -> Response:
+    """Segment one picture, or each of several in order.
+
+    With `Accept: image/png`, one picture comes back as its mask, an indexed PNG whose pixels are
+    positions of labels; with `Accept: image/jpeg` or `image/webp` it comes back with its classes
+    coloured and a legend.
+    """
+    return await _answer(request, segment.NAME, params, _SEGMENTED, _MASKS)
 
 
 @router.get("/models", tags=["models"], summary="The models on offer")
@@ -250,17 +291,16 @@ async def _answer(
     task: str,
     params: Params,
     adapter: TypeAdapter[Any],
-    draw: Draw | None = None,
+    pictures: Mapping[str, Draw] | None = None,
 ) -> Response:
     state = state_of(request)
-    result = await state.inference.answer(request, task, params, draw)
-    headers = {"Sightline-Device": state.device_header}
-    if draw is not None:
-        headers["Vary"] = "Accept"
-    if isinstance(result, Delivery):
-        result.headers.update(headers)
-        return result
-    return Response(adapter.dump_json(result), media_type="application/json", headers=headers)
+    response = await state.inference.answer(
+        request, task, params, adapter.dump_json, pictures or {}
+    )
+    response.headers["Sightline-Device"] = state.device_header
+    if pictures:
+        response.headers["Vary"] = "Accept"
+    return response
 
 
 def _summary(state: State, model: Model) -> dict[str, Any]:

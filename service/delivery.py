@@ -1,4 +1,4 @@
-"""A drawn answer's way to its client: piece by piece, as fast as the client reads."""
+"""A large answer's way to its client: piece by piece, as fast as the client reads."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from service.errors import BusyError
-from service.rendering import Rendered
+from service.task import Timing
 from service.telemetry import Meter
 from service.uploads import BodyBudget
 
@@ -18,35 +18,42 @@ PIECE = 1 << 16
 
 
 class Delivery(Response):
-    """Sends a picture of many megabytes without handing all of it to the server at once.
+    """Sends an answer of many megabytes without handing all of it to the server at once.
 
     A server keeps what it is handed until the client has read it, if ever. Here the bytes stay in
     the budget of bodies until they are sent, the client is gone or it has stopped reading.
     """
 
     def __init__(
-        self, rendered: Rendered, bodies: BodyBudget, meter: Meter, timeout_s: float
+        self,
+        data: bytes,
+        media_type: str,
+        bodies: BodyBudget,
+        meter: Meter,
+        timeout_s: float,
+        timing: Timing | None = None,
     ) -> None:
         """Nothing is held until it is sent.
 
         Args:
-            rendered: the picture, and the timing that ``Server-Timing`` tells.
-            bodies: in which the picture must have room.
+            data: the answer.
+            media_type: its own.
+            bodies: in which it must have room.
             meter: of the model that answered.
             timeout_s: seconds the client may take to read a piece.
+            timing: what ``Server-Timing`` tells, if the answer itself does not.
         """
-        spent = rendered.timing.model_dump().items()
-        timing = ", ".join(f"{stage};dur={ms}" for stage, ms in spent)
-        super().__init__(
-            rendered.data, headers={"Server-Timing": timing}, media_type=rendered.media_type
-        )
+        spent = timing.model_dump().items() if timing else ()
+        told = ", ".join(f"{stage};dur={ms}" for stage, ms in spent)
+        headers = {"Server-Timing": told} if told else {}
+        super().__init__(data, headers=headers, media_type=media_type)
         self._bodies, self._meter, self._timeout_s = bodies, meter, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send the picture; return early where nobody reads it, and the server hangs up.
+        """Send the answer; return early where nobody reads it, and the server hangs up.
 
         Raises:
-            BusyError: there is no room for the picture; nothing has been sent then.
+            BusyError: there is no room for it; nothing has been sent then.
         """
         with self._bodies.body() as take:
             try:

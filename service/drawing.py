@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
+from math import ceil, sqrt
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -38,7 +38,8 @@ _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 # Of the square root of the picture's area.
 _LINE, _TEXT = 1 / 220, 1 / 32
 # The height of letters in pixels.
-_LEAST_TEXT, _GOOD_TEXT, _MOST_TEXT = 6, 10, 160
+LEAST_TEXT = 6
+_GOOD_TEXT, _MOST_TEXT = 10, 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,31 @@ def readable(label: str, index: int) -> str:
     return label if all(map(_has_letter, "".join(label.split()))) else f"#{index}"
 
 
+def line_width(size: tuple[int, int]) -> int:
+    """The width in pixels of lines that suit a picture of a width and height."""
+    return max(1, round(sqrt(size[0] * size[1]) * _LINE))
+
+
+def text_height(size: tuple[int, int]) -> int:
+    """The height in pixels of letters that suit a picture of a width and height."""
+    return min(_MOST_TEXT, max(_GOOD_TEXT, round(sqrt(size[0] * size[1]) * _TEXT)))
+
+
+def letters(height: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own font, with letters of a height in pixels."""
+    font = ImageFont.load_default(height)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # as it is whenever a size is given
+    return font
+
+
 class _Pencil:
     """Draws on a picture in lines and letters that suit its size."""
 
     def __init__(self, picture: Image.Image) -> None:
-        size = (picture.width * picture.height) ** 0.5
         self._draw = ImageDraw.Draw(picture)
         self._width, self._height = picture.size
-        self._line = max(1, round(size * _LINE))
-        self._font = _font(min(_MOST_TEXT, max(_GOOD_TEXT, round(size * _TEXT))))
+        self._line = line_width(picture.size)
+        self._font = letters(text_height(picture.size))
 
     def outline(self, box: Corners, colour: Colour) -> tuple[int, int]:
         """Outline the pixels a box covers, edged so that it shows on its own colour.
@@ -130,9 +147,9 @@ class _Pencil:
         room = max(0, self._width - 2 * margin)
         if (needed := font.getlength(text)) > room:
             smaller = int(font.size * room / needed)
-            if smaller < _LEAST_TEXT:
+            if smaller < LEAST_TEXT:
                 return
-            font = _font(smaller)
+            font = letters(smaller)
         ascent, descent = font.getmetrics()
         width, height = ceil(font.getlength(text)) + 2 * margin, ascent + descent + margin
         if 2 * height > self._height:
@@ -148,12 +165,5 @@ class _Pencil:
 
 @lru_cache(4096)
 def _has_letter(character: str) -> bool:
-    font = _font(_GOOD_TEXT)
+    font = letters(_GOOD_TEXT)
     return bytes(font.getmask(character)) != bytes(font.getmask("\uffff"))  # which is no character
-
-
-def _font(height: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own font, with letters of a height in pixels."""
-    font = ImageFont.load_default(height)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # as it is whenever a size is given
-    return font

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from fastapi import Request
+from fastapi import Request, Response
 
-from service.delivery import Delivery
+from service.delivery import PIECE, Delivery
 from service.errors import (
     BusyError,
     ClientGoneError,
@@ -24,12 +24,15 @@ from service.loading import Model
 from service.negotiation import choose
 from service.priority import step_back
 from service.registry import Registry
-from service.rendering import MEDIA_TYPES, Rendered, Rendering
+from service.rendering import Rendered, Rendering
 from service.settings import Settings
 from service.task import Answered, Draw, Params
 from service.uploads import BodyBudget, read_images
 
 _JSON = "application/json"
+
+Dump = Callable[[Any], bytes]
+"""Writes the answer to a request as JSON: an Answered, or a list of those and of problems."""
 
 
 class Inference:
@@ -46,24 +49,31 @@ class Inference:
         self._drawing = ThreadPoolExecutor(max(1, cpus // 2), "drawing", initializer=step_back)
 
     async def answer(
-        self, request: Request, task: str, params: Params, draw: Draw | None = None
-    ) -> Answered | Delivery | list[Answered | Problem]:
+        self,
+        request: Request,
+        task: str,
+        params: Params,
+        dump: Dump,
+        pictures: Mapping[str, Draw],
+    ) -> Response:
         """Answer the one or several pictures of a request with a task's model.
 
         A single picture gives its answer or raises; several give a list in order, each with its
-        own answer or problem. A drawn answer comes as the response that will send it.
+        own answer or problem. What is more than a piece counts among the bodies until it is sent.
 
         Args:
             request: whose body has not been read.
             task: its name.
             params: the task's parameters.
-            draw: where given, a single picture's answer is drawn if ``Accept`` asks for that.
+            dump: writes JSON.
+            pictures: by media type, the preferred first, what draws a single picture's answer if
+                ``Accept`` asks for that.
 
         Raises:
             SightlineError: of any kind, see service.errors.
         """
-        accept = ",".join(request.headers.getlist("accept")) if draw else ""
-        media_type = choose(accept, (_JSON, *MEDIA_TYPES))
+        accept = ",".join(request.headers.getlist("accept")) if pictures else ""
+        media_type = choose(accept, (_JSON, *pictures))
         model = self._registry.get(task, params.model)
         params.check(model.manifest)
         settings = self._settings
@@ -79,16 +89,23 @@ class Inference:
                 )
                 if len(images) > 1:
                     media_type = choose(accept, (_JSON,), "the answer to several pictures")
-                rendering = Rendering(draw, media_type) if draw and media_type != _JSON else None
+                draw = pictures.get(media_type)
+                rendering = Rendering(draw, media_type) if draw else None
                 deadline = time.monotonic() + settings.timeout_s
                 with model.admission.admit(len(images)):
+                    result: Any
                     async with UntilGone(request):
                         if len(images) > 1:
-                            return await self._each(model, images, params, deadline)
-                        result = await self.infer(model, images[0], params, deadline, rendering)
+                            result = await self._each(model, images, params, deadline)
+                        else:
+                            result = await self.infer(model, images[0], params, deadline, rendering)
+            sending = (self._bodies, model.meter, settings.body_timeout_s)
             if isinstance(result, Rendered):
-                return Delivery(result, self._bodies, model.meter, settings.body_timeout_s)
-            return result
+                return Delivery(result.data, result.media_type, *sending, result.timing)
+            data = dump(result)
+            if len(data) > PIECE:
+                return Delivery(data, _JSON, *sending)
+            return Response(data, media_type=_JSON)
         except BusyError:
             model.meter.rejected.inc()
             raise

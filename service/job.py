@@ -36,13 +36,18 @@ def finish(
     model: Model, outputs: Arrays, placement: Placement, timing: Timing, params: Params
 ) -> Answered:
     """Turn one picture's outputs into its answer."""
+    return model.task.finish(inferred(model, outputs, placement, timing), params)
+
+
+def inferred(model: Model, outputs: Arrays, placement: Placement, timing: Timing) -> Inferred:
+    """One picture's outputs with what every answer holds."""
     manifest = model.manifest
     common = {
         "model": ModelUsed(name=manifest.name, version=manifest.version, precision=model.precision),
         "image": ImageSeen(width=placement.width, height=placement.height),
         "timing_ms": timing,
     }
-    return model.task.finish(Inferred(manifest, outputs, placement, common), params)
+    return Inferred(manifest, outputs, placement, common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +129,20 @@ class Job:
                 run=_ms(answer.run_s),
                 total=0.0,
             )
-            result = finish(self._model, answer.outputs, placement, timing, self._params)
+            given = inferred(self._model, answer.outputs, placement, timing)
             if self._rendering is None:
-                self._answer(result, timing)
+                self._answer(self._model.task.finish(given, self._params), timing)
             else:
-                self._threads.drawing.submit(self._render, self._rendering, result)
+                self._threads.drawing.submit(self._render, self._rendering, given, timing)
         except Exception as error:
             self._fail(error)
 
-    def _render(self, rendering: Rendering, result: Answered) -> None:
+    def _render(self, rendering: Rendering, given: Inferred, timing: Timing) -> None:
         if self.promise.is_abandoned() or time.monotonic() >= self._deadline:
             return
         try:
-            self._answer(rendering.render(self._image, self._limits, result), result.timing_ms)
+            rendered = rendering.render(self._image, self._limits, given, self._params)
+            self._answer(rendered, timing)
         except Exception as error:
             self._fail(error)
 

@@ -1,4 +1,4 @@
-"""An answer as a picture: drawn on the original at its full size, encoded as the client asked."""
+"""An answer as a picture: drawn at the original's full size, encoded as the client asked."""
 
 import io
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from service.errors import NotAcceptableError
 from service.images import Limits, decode
-from service.task import Answered, Draw, Timing
+from service.task import Draw, Inferred, Params, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +48,27 @@ class Rendering:
     """What a request wants drawn, and how encoded.
 
     Attributes:
-        draw: the task's.
+        draw: the task's, for that media type.
         media_type: one of MEDIA_TYPES.
     """
 
     draw: Draw
     media_type: str
 
-    def render(self, image: bytes, limits: Limits, result: Answered) -> Rendered:
-        """Decode the original, draw the answer on it and encode it; takes a thread a while.
+    def render(self, image: bytes, limits: Limits, inferred: Inferred, params: Params) -> Rendered:
+        """Draw an answer, on the original if the task wants that, and encode it; takes a while.
 
         Args:
             image: the encoded original, which has been decoded before.
             limits: it is held against.
-            result: the task's answer to it.
+            inferred: what the model's run gave for it.
+            params: the task's parameters.
 
         Raises:
             NotAcceptableError: the picture is too large for the media type.
+            InferenceError: what the run gave is no answer.
         """
-        drawn = self.draw(decode(image, limits).pixels, result)
+        drawn = self.draw(lambda: decode(image, limits).pixels, inferred, params)
         wanted = _FORMATS[self.media_type]
         if max(drawn.size) > wanted.max_side:
             raise NotAcceptableError(
@@ -84,4 +86,4 @@ class Rendering:
                 f"the picture does not fit into {self.media_type} ({error}), accept image/png "
                 "instead"
             ) from error
-        return Rendered(self.media_type, buffer.getvalue(), result.timing_ms)
+        return Rendered(self.media_type, buffer.getvalue(), inferred.common["timing_ms"])

@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     body_timeout_s: Seconds = Field(
         20.0,
         description="Seconds a request body may take to arrive; past it, 408. Also what a client "
-        "may take to read each 64 KiB of a drawn answer; past it, the connection is closed.",
+        "may take to read each 64 KiB of a large answer; past it, the connection is closed.",
     )
     shutdown_grace_s: Seconds = Field(
         30.0, description="Seconds requests in flight are given to finish at shutdown."
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     max_body_mib: float = Field(32.0, gt=0, description="Largest body in MiB; past it, 413.")
     max_bodies_mib: Positive = Field(
         512,
-        description="Most memory all request bodies and drawn answers together may hold, in MiB; "
+        description="Most memory all request bodies and large answers together may hold, in MiB; "
         "past it, 429.",
     )
     max_files: Positive = Field(16, description="Most images in one request; past it, 413.")

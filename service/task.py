@@ -89,8 +89,11 @@ class Inferred:
     common: Mapping[str, Any] = field(repr=False)
 
 
-Draw = Callable[[Image.Image, Any], Image.Image]
-"""What a task can have besides: draws an answer on the upright original, which it may change."""
+Original = Callable[[], Image.Image]
+"""Decodes the upright original at its full size, for the caller to change."""
+
+Draw = Callable[[Original, Inferred, Any], Image.Image]
+"""What a task can have besides: an answer as a picture, of what a run gave and the parameters."""
 
 
 class Task(Protocol):

@@ -45,7 +45,7 @@ Take = Callable[[int], None]
 class BodyBudget:
     """Bounds the memory of all bodies together.
 
-    Requests' count from their first byte to their answer, drawn answers until they are sent.
+    Requests' count from their first byte to their answer, large answers until they are sent.
 
     Counting bytes rather than bodies leaves nothing to hold for a client that sends slowly.
     Used from the event loop only, so it needs no lock.

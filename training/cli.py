@@ -30,6 +30,10 @@ from training.tasks.detect.coco import CocoDetector
 from training.tasks.detect.config import Detect
 from training.tasks.detect.presets import FOLDER as BOXES_FOLDER
 from training.tasks.detect.presets import PRESETS as DETECTORS
+from training.tasks.segment import command as segment_command
+from training.tasks.segment.config import Segment
+from training.tasks.segment.presets import FOLDER as MASKS_FOLDER
+from training.tasks.segment.presets import PRESETS as SEGMENTERS
 from training.weights import WeightsError
 
 _EXAMPLES = """Train models and export them for the service.
@@ -43,6 +47,8 @@ examples:
   sightline-train detect --data my_boxes --name parts       # VOC's or COCO's form
   sightline-train bccd --data BCCD_Dataset/BCCD
   sightline-train coco-detector                             # torchvision's, 80 classes
+  sightline-train segment --data my_masks --name roofs      # images/, masks/ and labels.txt
+  sightline-train camvid --data CamVid
   sightline-train mnist --resume                            # go on after an interruption
   sightline-train ablate --families depth --precision bf16-mixed
   sightline-train scaling --processes 1 2 4 8
@@ -96,6 +102,10 @@ COMMANDS: Mapping[str, tuple[Any, str]] = {
     "bccd": (DETECTORS["bccd"], "Train the detector of blood cells."),
     "everyday": (DETECTORS["everyday"], "Train the detector of 20 everyday classes."),
     "coco-detector": (CocoDetector(), "Fetch a published COCO detector, verify and export it."),
+    "segment": (MASKS_FOLDER, "Train a segmentation network on pictures with masks."),
+    "voc": (SEGMENTERS["voc"], "Train the network for 20 everyday classes, pixel by pixel."),
+    "camvid": (SEGMENTERS["camvid"], "Train the network for 11 classes of a street."),
+    "camvid-segnet": (SEGMENTERS["camvid-segnet"], "Train SegNet on the same pictures."),
     "ablate": (Ablate(), "Train with one thing changed at a time; write a table and plots."),
     "scaling": (Scaling(), "Measure a training step with more processes and fewer bits."),
     "imagenet": (Imagenet(), "Fetch published ImageNet classifiers, verify and export them."),
@@ -134,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             classify_command.run(chosen, console, given)
         elif isinstance(chosen, Detect):
             detect_command.run(chosen, console, given)
+        elif isinstance(chosen, Segment):
+            segment_command.run(chosen, console, given)
         else:
             chosen.run(console)
     except _ERRORS as error:

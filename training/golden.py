@@ -19,6 +19,20 @@ def golden_pictures(height: int, width: int) -> tuple[NDArray[np.uint8], NDArray
     return _sunset(height, width), _fruit(height, width)
 
 
+def golden_candidates(height: int, width: int) -> list[NDArray[np.uint8]]:
+    """The golden pictures and others made of them: mirrored, moved round, in other colours.
+
+    For networks that say something sure of few drawn pictures; see ``golden_pictures``.
+    """
+    return [
+        np.ascontiguousarray(coloured)
+        for picture in golden_pictures(height, width)
+        for turned in (picture, picture[:, ::-1], picture[::-1])
+        for moved in (turned, np.roll(turned, height // 3, 0), np.roll(turned, width // 3, 1))
+        for coloured in (moved, moved[..., ::-1], 255 - moved)
+    ]
+
+
 def _grid(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     y, x = np.mgrid[:height, :width]
     return (y + 0.5) / height, (x + 0.5) / width

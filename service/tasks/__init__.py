@@ -3,6 +3,6 @@
 from collections.abc import Mapping
 
 from service.task import Task
-from service.tasks import classify, detect
+from service.tasks import classify, detect, segment
 
-TASKS: Mapping[str, Task] = {task.NAME: task for task in (classify, detect)}
+TASKS: Mapping[str, Task] = {task.NAME: task for task in (classify, detect, segment)}

@@ -6,20 +6,18 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from service import detections, task
+from service import detections, labels, task
 from service.boxes import suppress
 from service.contract import Dimension, Manifest, require_tensor
 from service.drawing import Tagged, draw_boxes, readable
-from service.errors import ManifestError, ParameterError
+from service.errors import ManifestError
 from service.images import Picture
 from service.resize import fit
 from service.session import Arrays
-from service.task import Answered, Inferred, Prepared
+from service.task import Answered, Inferred, Original, Prepared
 
 NAME: Final = "detect"
 _OPTIONS = ("score_threshold", "iou_threshold", "default_threshold", "default_iou_threshold")
-# How much of a stranger's name is shown.
-_SHOWN = 64
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -41,35 +39,14 @@ class Params(task.Params):
     max_detections: Annotated[int, Field(ge=1, le=1000)] = Field(
         100, description="Most detections to return, the best; fewer if the model gives fewer."
     )
-    classes: Annotated[list[str], Field(max_length=1000)] = Field(
+    classes: labels.Classes = Field(
         [],
         description="Labels to look for, repeated or separated by commas; all when left out.",
     )
 
     def check(self, manifest: Manifest) -> None:
         """Refuse a class the model does not know."""
-        self.wanted(manifest)
-
-    def wanted(self, manifest: Manifest) -> list[int]:
-        """Positions in the model's labels of the classes to look for; none stands for all.
-
-        A value that is a label as it stands is not taken apart at its commas.
-
-        Raises:
-            ParameterError: a class is not among the labels.
-        """
-        known = set(manifest.labels)
-        names = {
-            name.strip()
-            for value in self.classes
-            for name in ([value] if value in known else value.split(","))
-        }
-        if strangers := sorted(names - known):
-            raise ParameterError(
-                f"classes: {strangers[0][:_SHOWN]!r} is no label of model {manifest.name!r}; "
-                f"GET /models/{manifest.name} lists them under manifest.labels"
-            )
-        return [index for index, label in enumerate(manifest.labels) if label in names]
+        labels.positions(self.classes, manifest)
 
 
 class Box(BaseModel):
@@ -145,20 +122,20 @@ def finish(inferred: Inferred, params: Params) -> Result:
     """
     manifest, options = inferred.manifest, inferred.manifest.options
     found = detections.read(inferred.outputs, len(manifest.labels))
-    scores, labels = found.scores, found.labels
+    scores, indices = found.scores, found.labels
     least, overlap = params.threshold, params.iou_threshold
     least = float(options["default_threshold"]) if least is None else least
     overlap = float(options["default_iou_threshold"]) if overlap is None else overlap
     keep = scores >= least
-    if wanted := params.wanted(manifest):
-        keep &= np.isin(labels, wanted)
+    if wanted := labels.positions(params.classes, manifest):
+        keep &= np.isin(indices, wanted)
     order = np.flatnonzero(keep)
     order = order[np.argsort(-scores[order], kind="stable")]
     corners = inferred.placement.to_original(found.boxes[order].reshape(-1, 2, 2))
     boxes = corners.reshape(-1, 4).round(2)
     solid = (boxes[:, :2] < boxes[:, 2:]).all(1)
     boxes, order = boxes[solid], order[solid]
-    best = suppress(boxes, labels[order], overlap)[: params.max_detections]
+    best = suppress(boxes, indices[order], overlap)[: params.max_detections]
     told = [
         Detection(
             label=manifest.labels[index],
@@ -167,7 +144,7 @@ def finish(inferred: Inferred, params: Params) -> Result:
             box=Box(x_min=box[0], y_min=box[1], x_max=box[2], y_max=box[3]),
         )
         for index, score, box in zip(
-            labels[order][best].tolist(),
+            indices[order][best].tolist(),
             scores[order][best].tolist(),
             boxes[best].tolist(),
             strict=True,
@@ -176,10 +153,15 @@ def finish(inferred: Inferred, params: Params) -> Result:
     return Result(**inferred.common, detections=told)
 
 
-def draw(picture: Image.Image, result: Result) -> Image.Image:
-    """Draw the detections on the upright picture, the surest on top."""
+def draw(original: Original, inferred: Inferred, params: Params) -> Image.Image:
+    """Draw the detections on the upright original, the surest on top.
+
+    Raises:
+        InferenceError: a value is not finite or out of its range.
+    """
+    result = finish(inferred, params)
     return draw_boxes(
-        picture,
+        original(),
         [
             Tagged(
                 box=(found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max),

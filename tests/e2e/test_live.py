@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime as ort
 import pytest
-from fabricate import Tiny, TinyDetector
+from fabricate import Tiny, TinyDetector, TinySegmenter
 from PIL import Image
 
 pytestmark = pytest.mark.live
@@ -220,29 +220,54 @@ def test_200_requests_over_32_connections_each_get_their_own_answer(models: Path
         assert not running.complaints()
 
 
+def ask(server: Server, path: str, sent: bytes, accept: str) -> tuple[HTTPResponse, bytes]:
+    connection = server.connect()
+    connection.request("POST", path, sent, {"content-type": "image/png", "accept": accept})
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response, body
+
+
 def test_detections_come_as_json_or_drawn(tmp_path: Path) -> None:
     TinyDetector().write(tmp_path)
-    sent = picture((255, 255, 255))
-
-    def ask(server: Server, accept: str) -> tuple[HTTPResponse, bytes]:
-        connection = server.connect()
-        headers = {"content-type": "image/png", "accept": accept}
-        connection.request("POST", "/detect?classes=dog", sent, headers)
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
-        return response, body
-
+    white = partial(ask, path="/detect?classes=dog", sent=picture((255, 255, 255)))
     with Server(tmp_path) as running:
         running.wait_until_ready()
-        response, body = ask(running, "*/*")
+        response, body = white(running, accept="*/*")
         (found,) = json.loads(body)["detections"]
         assert (found["label"], found["box"]["y_max"]) == ("dog", 16)
-        response, body = ask(running, "image/webp")
+        response, body = white(running, accept="image/webp")
         assert (response.status, response.headers["content-type"]) == (200, "image/webp")
         with Image.open(io.BytesIO(body)) as drawn:
             assert drawn.size == (16, 16)
-        assert ask(running, "text/html")[0].status == 406
+        assert white(running, accept="text/html")[0].status == 406
+        assert running.stop() == 0
+        assert not running.complaints()
+
+
+def test_masks_come_as_json_small_or_large_or_as_pictures(tmp_path: Path) -> None:
+    TinySegmenter(height=300, width=400).write(tmp_path)
+    noise = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (300, 400))
+    red = np.stack([noise, np.zeros_like(noise), np.zeros_like(noise)], -1)
+    buffer = io.BytesIO()
+    Image.fromarray(red).save(buffer, "PNG")
+    with Server(tmp_path) as running:
+        running.wait_until_ready()
+        answers = {}
+        for kind in ("none", "rle", "polygon", "png"):
+            path = f"/segment?mask={kind}"
+            response, body = ask(running, path, buffer.getvalue(), "application/json")
+            assert (response.status, response.headers["vary"]) == (200, "Accept")
+            (answers[kind],) = json.loads(body)["segments"]
+            assert answers[kind]["pixels"] == np.count_nonzero(noise)
+        assert len(str(answers["polygon"])) > 1 << 19 > len(str(answers["png"]))
+        response, body = ask(running, "/segment", buffer.getvalue(), "image/png")
+        with Image.open(io.BytesIO(body)) as drawn:
+            assert (np.asarray(drawn) == noise // 255).all()
+        response, body = ask(running, "/segment", buffer.getvalue(), "image/jpeg")
+        with Image.open(io.BytesIO(body)) as drawn:
+            assert drawn.size == (400, 300)
         assert running.stop() == 0
         assert not running.complaints()
 

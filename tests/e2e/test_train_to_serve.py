@@ -12,12 +12,15 @@ from PIL import Image
 from service.contract import read_manifest
 from service.device import Device
 from service.images import Limits, decode
+from service.masks import to_original
 from service.resize import fit
 from service.session import open_session
 from tests.e2e.test_live import Server
+from tests.training import mask_sets
 from tests.training.tasks.classify.tiny_sets import CLASSES, write_folder
 from training.cli import main
 from training.nets.architectures import build
+from training.nets.segmentation.architectures import build as build_segmenter
 
 pytestmark = pytest.mark.live
 
@@ -67,3 +70,55 @@ def test_a_folder_of_pictures_becomes_answers(
     assert [scores[label] for label in manifest.labels] == pytest.approx(expected, abs=1e-3)
     with Image.open(io.BytesIO(picture)) as image:
         assert image.size == (80, 80)
+
+
+def test_a_folder_of_masks_becomes_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    shapes = mask_sets.write_masks(tmp_path / "shapes", 12)
+    weights, models = tmp_path / "random.pth", tmp_path / "models"
+    torch.manual_seed(0)
+    torch.save(build_segmenter("fcn8s-efficientnet_lite0", 3).state_dict(), weights)
+    arguments = [
+        *("segment", "--name", "parts", "--data", str(shapes), "--weights", str(weights)),
+        *("--architecture", "fcn8s-efficientnet_lite0", "--height", "64", "--width", "64"),
+        *("--epochs", "1", "--batch-size", "4", "--accelerator", "cpu"),
+        *("--precisions", "fp32", "--run", str(tmp_path / "runs"), "--out", str(models)),
+        "--default",
+    ]
+    assert main(arguments) == 0
+    assert f"sightline serve --models {models}" in capsys.readouterr().err
+
+    picture = (shapes / "images/0003.png").read_bytes()
+    asked = f"classes={','.join(mask_sets.CLASSES)}&mask=none"
+    with Server(models) as server:
+        server.wait_until_ready()
+        connection = server.connect()
+        headers = {"content-type": "image/png"}
+        connection.request("POST", f"/segment?{asked}", picture, headers)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        assert response.status == 200, answer
+        connection.request("POST", f"/segment?{asked}", picture, {**headers, "accept": "image/png"})
+        response = connection.getresponse()
+        with Image.open(io.BytesIO(response.read())) as image:
+            drawn = np.asarray(image)
+        connection.close()
+        assert response.status == 200
+        assert server.stop() == 0
+        assert not server.complaints()
+    assert answer["model"] == {"name": "parts", "version": "1", "precision": "fp32"}
+    assert answer["image"] == {"width": 96, "height": 72}
+    found = {one["label"]: one["pixels"] for one in answer["segments"]}
+    assert sum(found.values()) == 96 * 72
+
+    manifest = read_manifest(models / "parts")
+    assert manifest.labels == mask_sets.CLASSES
+    described = manifest.graphs["main"]["fp32"]
+    session = open_session(models / "parts" / described.file, described, "main", Device("cpu", 2))
+    images, placement = fit(decode(picture, Limits()), manifest.input)
+    mask = to_original(session.run([{"images": images}])[0]["mask"], placement)
+    assert np.mean(drawn != mask) < 1e-3
+    for index, label in enumerate(manifest.labels):
+        assert found.get(label, 0) == int((drawn == index).sum())

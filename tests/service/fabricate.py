@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -261,6 +261,82 @@ class TinyDetector:
         """Boxes ``[4,4]`` in pixels of the input and scores ``[4]`` for a mean from 0 to 1."""
         boxes = self.BOXES.astype(np.float64) * self.size * (1 + mean) / 2
         return boxes, self.SCORES.astype(np.float64) * mean
+
+
+@dataclass(frozen=True)
+class TinySegmenter:
+    """A segmenter that gives every pixel the label of the nearest colour.
+
+    The confidence is the pixel's brightest channel. What pads a picture has a colour, and with it
+    a label, of its own: ``padding``, the last. ``resize`` is the rule a picture comes in by;
+    ``options`` are the manifest's.
+    """
+
+    name: str = "colours"
+    height: int = 12
+    width: int = 16
+    resize: ResizeRule = "letterbox"
+    options: Mapping[str, str] = field(default_factory=lambda: {"background": "black"})
+    default: bool = True
+
+    COLOURS: ClassVar = np.array(
+        [[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [114, 114, 114]], np.float32
+    )
+    LABELS: ClassVar = ("black", "red", "green, light", "blue", "padding")
+
+    def write(self, root: Path) -> Path:
+        """Write the model's folder below ``root`` and return it."""
+        ramp = np.linspace(0, 250, self.height * self.width * 3)
+        ramp = ramp.reshape(1, self.height, self.width, 3)
+        free = self.resize == "pad_to_multiple"
+        return _model_folder(
+            root / self.name,
+            {"fp32": self.graph()},
+            {"images": np.concatenate([ramp, ramp[..., ::-1]]).astype(np.uint8)},
+            task="segment",
+            description="nearest colours",
+            default=self.default,
+            input=InputGeometry(
+                height=self.height,
+                width=self.width,
+                resize=self.resize,
+                multiple=4 if free else 1,
+                pad_value=0 if self.resize == "squash" else 114,
+                interpolation="nearest",
+            ),
+            labels=self.LABELS,
+            options=self.options,
+        )
+
+    def graph(self) -> onnx.ModelProto:
+        """``images: uint8[N,H,W,3]`` -> ``mask`` and ``confidence``, ``uint8[N,H,W]``."""
+        constants: dict[str, NDArray[Any]] = {
+            "last": np.array([-1], np.int64),
+            "colours": 2 * self.COLOURS.T,
+            "lengths": (self.COLOURS**2).sum(1),
+        }
+        nodes = [
+            helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("MatMul", ["floats", "colours"], ["products"]),
+            helper.make_node("Sub", ["products", "lengths"], ["nearness"]),
+            helper.make_node("ArgMax", ["nearness"], ["nearest"], axis=-1, keepdims=0),
+            helper.make_node("Cast", ["nearest"], ["mask"], to=TensorProto.UINT8),
+            helper.make_node("ReduceMax", ["floats", "last"], ["brightest"], keepdims=0),
+            helper.make_node("Cast", ["brightest"], ["confidence"], to=TensorProto.UINT8),
+        ]
+        info, uint8 = helper.make_tensor_value_info, TensorProto.UINT8
+        free = self.resize == "pad_to_multiple"
+        side = ["H", "W"] if free else [self.height, self.width]
+        graph = helper.make_graph(
+            nodes,
+            "colours",
+            [info("images", uint8, ["N", *side, 3])],
+            [info("mask", uint8, ["N", *side]), info("confidence", uint8, ["N", *side])],
+            [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        onnx.checker.check_model(model)
+        return model
 
 
 def outputs(*found: Found) -> dict[str, Any]:

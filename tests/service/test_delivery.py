@@ -1,4 +1,4 @@
-"""A drawn answer on its way: in pieces, within the budget, and given up where nobody reads it."""
+"""A large answer on its way: in pieces, within the budget, and given up where nobody reads it."""
 
 import asyncio
 import socket
@@ -10,7 +10,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.delivery import PIECE, Delivery
 from service.errors import BusyError
-from service.rendering import Rendered
 from service.task import Timing
 from service.telemetry import Meter, Telemetry
 from service.uploads import BodyBudget
@@ -32,8 +31,7 @@ class Delivered:
         self.messages: list[Message] = []
         self.held: list[int] = []
         """Bytes in the budget when each message was sent."""
-        rendered = Rendered("image/png", self.data, TIMING)
-        self.response = Delivery(rendered, self.budget, self.meter, timeout_s)
+        self.response = Delivery(self.data, "image/png", self.budget, self.meter, timeout_s, TIMING)
 
     async def to(self, client: Send) -> None:
         async def send(message: Message) -> None:

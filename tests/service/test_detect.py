@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fabricate import SLOTS, TinyDetector, outputs
+from fabricate import SLOTS, Found, TinyDetector, outputs
+from numpy.typing import NDArray
 from PIL import Image
 
 from service.contract import Manifest, ResizeRule, read_manifest
@@ -26,10 +27,8 @@ def manifest(tmp_path: Path) -> Manifest:
     return read_manifest(TinyDetector(size=100).write(tmp_path))
 
 
-def finish(
-    manifest: Manifest, given: Arrays, size: tuple[int, int] = (100, 100), **params: Any
-) -> list[detect.Detection]:
-    """What is answered about a picture of a size."""
+def inferred(manifest: Manifest, given: Arrays, size: tuple[int, int] = (100, 100)) -> Inferred:
+    """What a run gave for a picture of a size."""
     picture = Picture(Image.new("RGB", size), *size, (0, 0, *size))
     placement = detect.prepare(picture, manifest).placement
     common = {
@@ -37,8 +36,14 @@ def finish(
         "image": ImageSeen(width=size[0], height=size[1]),
         "timing_ms": Timing(decode=0, queue=0, run=0, total=0),
     }
-    inferred = Inferred(manifest, given, placement, common)
-    return detect.finish(inferred, Params(**params)).detections
+    return Inferred(manifest, given, placement, common)
+
+
+def finish(
+    manifest: Manifest, given: Arrays, size: tuple[int, int] = (100, 100), **params: Any
+) -> list[detect.Detection]:
+    """What is answered about a picture of a size."""
+    return detect.finish(inferred(manifest, given, size), Params(**params)).detections
 
 
 def corners(found: detect.Detection) -> tuple[float, ...]:
@@ -289,24 +294,20 @@ def test_outputs_that_are_no_detections_are_the_model_s_fault(
 
 
 def test_the_drawn_boxes_are_the_detections(manifest: Manifest) -> None:
-    found = finish(manifest, outputs(([10, 40, 50, 90], 0.9, 0), ([30, 60, 90, 95], 0.5, 1)))
-    result = detect.Result(
-        model=ModelUsed(name="boxes", version="1", precision="fp32"),
-        image=ImageSeen(width=100, height=100),
-        timing_ms=Timing(decode=0, queue=0, run=0, total=0),
-        detections=found,
-    )
-    pixels = np.asarray(detect.draw(Image.new("RGB", (100, 100)), result))
+    def drawn(labels: tuple[str, ...], *found: Found, **params: Any) -> NDArray[np.uint8]:
+        given = inferred(altered(manifest, labels=labels), outputs(*found))
+        black = Image.new("RGB", (100, 100))
+        return np.asarray(detect.draw(lambda: black, given, Params(**params)))
+
+    both = ([10, 40, 50, 90], 0.9, 0), ([30, 60, 90, 95], 0.5, 1)
+    pixels = drawn(manifest.labels, *both)
     coloured = pixels.max(-1) > 0
     assert coloured[89, 10:50].all()
     assert coloured[94, 30:90].all()
     assert not coloured[95:].any()
     assert tuple(pixels[89, 30]) == PALETTE[0]  # where their lines cross the surer is on top
-    foreign, numbered = (
-        result.model_copy(update={"detections": [found[0].model_copy(update={"label": label})]})
-        for label in ("犬", "#0")
-    )
-    tags = [np.asarray(detect.draw(Image.new("RGB", (100, 100)), r)) for r in (foreign, numbered)]
-    assert (tags[0] == tags[1]).all()
-    empty = result.model_copy(update={"detections": []})
-    assert not np.asarray(detect.draw(Image.new("RGB", (100, 100)), empty)).any()
+    foreign, numbered = (drawn((label, "dog"), *both) for label in ("犬", "#0"))
+    assert (foreign == numbered).all()
+    assert not drawn(manifest.labels, *both, threshold=0.95).any()
+    with pytest.raises(InferenceError):
+        drawn(manifest.labels, ([0, 0, 1, 1], 0.9, 99))

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from pictures import exif, saved, stored_as
 from PIL import Image
 
+from service import job
 from service.app import create_app
 from service.drawing import PALETTE, draw_boxes
 from service.promise import Promise
 from service.rendering import MEDIA_TYPES, Rendering
 from service.settings import Settings
-from service.tasks import detect
 
 DETECTOR = TinyDetector()
 SIDE = DETECTOR.size
@@ -410,18 +410,18 @@ async def test_a_picture_that_is_late_already_is_not_drawn(
 ) -> None:
     if not noticed:  # the event loop is behind: nobody has been told yet that it is late
         monkeypatch.setattr(Promise, "is_abandoned", lambda _: False)
-    finish, go_on = detect.finish, threading.Event()
+    inferred, go_on = job.inferred, threading.Event()
     render, drawn = Rendering.render, list[bytes]()
 
     def held(*arguments: Any) -> Any:
         assert go_on.wait(60)
-        return finish(*arguments)
+        return inferred(*arguments)
 
     def watched(rendering: Rendering, image: bytes, *more: Any) -> Any:
         drawn.append(image)
         return render(rendering, image, *more)
 
-    monkeypatch.setattr(detect, "finish", held)
+    monkeypatch.setattr(job, "inferred", held)
     monkeypatch.setattr(Rendering, "render", watched)
     inference = app.state.sightline.inference
     with monkeypatch.context() as patch:

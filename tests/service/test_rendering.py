@@ -5,29 +5,36 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fabricate import Tiny
 from pictures import exif, saved, seeds, stored_as
 from PIL import Image, ImageCms
 
+from service.contract import read_manifest
 from service.errors import NotAcceptableError
 from service.images import Limits, decode
 from service.rendering import MEDIA_TYPES, Rendering
-from service.task import Answered, ImageSeen, ModelUsed, Timing
+from service.resize import Placement
+from service.task import Inferred, Original, Params, Timing
 
-ANSWER = Answered(
-    model=ModelUsed(name="tiny", version="1", precision="fp32"),
-    image=ImageSeen(width=1, height=1),
-    timing_ms=Timing(decode=1, queue=2, run=3, total=4),
-)
+PARAMS = Params()
+TIMING = Timing(decode=1, queue=2, run=3, total=4)
 
 
-def as_it_is(picture: Image.Image, _: Any) -> Image.Image:
-    return picture
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Inferred:
+    """What a run gave, of which nothing but the timing is looked at."""
+    manifest = read_manifest(Tiny().write(tmp_path_factory.mktemp("models")))
+    return Inferred(manifest, {}, Placement(1, 1, (1, 1), (0, 0)), {"timing_ms": TIMING})
 
 
-def rendered(image: bytes, media_type: str) -> Image.Image:
-    result = Rendering(as_it_is, media_type).render(image, Limits(), ANSWER)
+def as_it_is(original: Original, *_: Any) -> Image.Image:
+    return original()
+
+
+def rendered(image: bytes, media_type: str, given: Inferred) -> Image.Image:
+    result = Rendering(as_it_is, media_type).render(image, Limits(), given, PARAMS)
     assert result.media_type == media_type
-    assert result.timing is ANSWER.timing_ms
+    assert result.timing is TIMING
     picture = Image.open(io.BytesIO(result.data))
     assert picture.get_format_mimetype() == media_type
     picture.load()
@@ -36,37 +43,39 @@ def rendered(image: bytes, media_type: str) -> Image.Image:
 
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
 @pytest.mark.parametrize("name", seeds())
-def test_any_picture_is_drawn_upright_and_whole(name: str, media_type: str) -> None:
+def test_any_picture_is_drawn_upright_and_whole(
+    name: str, media_type: str, given: Inferred
+) -> None:
     image = seeds()[name]
     upright = decode(image, Limits()).pixels
-    found = rendered(image, media_type)
+    found = rendered(image, media_type, given)
     assert found.mode == "RGB"
     assert found.size == upright.size
     if media_type == "image/png":
         assert (np.asarray(found) == np.asarray(upright)).all()
 
 
-def test_a_lossy_picture_is_close_to_the_original() -> None:
+def test_a_lossy_picture_is_close_to_the_original(given: Inferred) -> None:
     ramp = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
     picture = Image.fromarray(np.stack([ramp, ramp.T, ramp[::-1]], -1))
     for media_type in MEDIA_TYPES:
-        found = rendered(saved(picture, "PNG"), media_type)
+        found = rendered(saved(picture, "PNG"), media_type, given)
         assert np.abs(np.asarray(found, float) - np.asarray(picture, float)).mean() < 4
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_picture_is_drawn_upright_once(orientation: int) -> None:
+def test_a_turned_picture_is_drawn_upright_once(orientation: int, given: Inferred) -> None:
     upright = np.zeros((40, 60, 3), np.uint8)
     upright[:10, :10] = 255
     image = saved(Image.fromarray(stored_as(orientation, upright)), "PNG", exif=exif(orientation))
-    found = rendered(image, "image/png")
+    found = rendered(image, "image/png", given)
     assert (np.asarray(found) == upright).all()
     assert not found.getexif()
 
 
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_nothing_but_the_pixels_is_passed_on(kind: str, media_type: str) -> None:
+def test_nothing_but_the_pixels_is_passed_on(kind: str, media_type: str, given: Inferred) -> None:
     tags = Image.Exif()
     tags[0x010E] = "where it was taken"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -74,28 +83,39 @@ def test_nothing_but_the_pixels_is_passed_on(kind: str, media_type: str) -> None
     image = saved(
         Image.new("RGB", (32, 32)), kind, exif=tags, icc_profile=profile, dpi=(300, 300), **options
     )
-    info = rendered(image, media_type).info
+    info = rendered(image, media_type, given).info
     assert not info.keys() & {"exif", "icc_profile", "comment", "dpi", "xmp"}
 
 
-def test_what_was_drawn_is_in_the_picture() -> None:
-    def half(picture: Image.Image, answer: Answered) -> Image.Image:
-        assert answer is ANSWER
-        return picture.resize((8, 8)).convert("L").convert("RGB")
+def test_what_was_drawn_is_in_the_picture(given: Inferred) -> None:
+    def half(original: Original, inferred: Inferred, params: Params) -> Image.Image:
+        assert (inferred, params) == (given, PARAMS)
+        return original().resize((8, 8)).convert("L").convert("RGB")
 
-    result = Rendering(half, "image/png").render(seeds()["png"], Limits(), ANSWER)
+    result = Rendering(half, "image/png").render(seeds()["png"], Limits(), given, PARAMS)
     assert Image.open(io.BytesIO(result.data)).size == (8, 8)
 
 
-def test_a_picture_too_long_for_its_media_type_is_refused_with_one_that_takes_it() -> None:
+def test_an_original_that_is_not_drawn_on_is_not_decoded(given: Inferred) -> None:
+    def blank(*_: Any) -> Image.Image:
+        return Image.new("L", (3, 2), 7)
+
+    result = Rendering(blank, "image/png").render(b"not looked at", Limits(), given, PARAMS)
+    picture = Image.open(io.BytesIO(result.data))
+    assert (picture.mode, picture.size, picture.getpixel((0, 0))) == ("L", (3, 2), 7)
+
+
+def test_a_picture_too_long_for_its_media_type_is_refused_with_one_that_takes_it(
+    given: Inferred,
+) -> None:
     image = saved(Image.new("RGB", (16_384, 400)), "PNG")
     with pytest.raises(NotAcceptableError, match=r"16384x400; image/webp .*16383.* image/png"):
-        Rendering(as_it_is, "image/webp").render(image, Limits(), ANSWER)
-    assert rendered(image, "image/jpeg").size == (16_384, 400)
+        Rendering(as_it_is, "image/webp").render(image, Limits(), given, PARAMS)
+    assert rendered(image, "image/jpeg", given).size == (16_384, 400)
 
 
 def test_an_encoder_that_gives_up_is_refused_with_one_that_does_not(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, given: Inferred
 ) -> None:
     image = seeds()["gif"]
 
@@ -106,4 +126,4 @@ def test_an_encoder_that_gives_up_is_refused_with_one_that_does_not(
     with pytest.raises(
         NotAcceptableError, match=r"image/webp \(encoding error 6\), accept image/p"
     ):
-        Rendering(as_it_is, "image/webp").render(image, Limits(), ANSWER)
+        Rendering(as_it_is, "image/webp").render(image, Limits(), given, PARAMS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.golden import golden_pictures, write_arrays
+from training.golden import golden_candidates, golden_pictures, write_arrays
 
 
 @pytest.mark.parametrize("size", [(32, 32), (224, 260)])
@@ -34,3 +34,14 @@ def test_written_bytes_do_not_depend_on_the_clock(
         assert {name: archive[name].tolist() for name in archive.files} == {
             name: array.tolist() for name, array in arrays.items()
         }
+
+
+def test_candidates_are_many_and_all_differ() -> None:
+    candidates = golden_candidates(48, 64)
+    assert {(picture.shape, picture.dtype.name) for picture in candidates} == {
+        ((48, 64, 3), "uint8")
+    }
+    assert all(picture.flags.c_contiguous for picture in candidates)
+    assert len({picture.tobytes() for picture in candidates}) == len(candidates) > 50
+    for picture in golden_pictures(48, 64):
+        assert any(np.array_equal(picture, candidate) for candidate in candidates)

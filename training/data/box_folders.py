@@ -10,6 +10,7 @@ import numpy as np
 from training.data.boxed import BoxedSet
 from training.data.coco import read_coco
 from training.data.errors import DataError
+from training.data.held_out import hold_out
 from training.data.listing import PARTS
 from training.data.voc import is_voc, parts, read_voc
 
@@ -151,24 +152,15 @@ def split_boxed(boxed: BoxedSet, fraction: float, seed: int) -> tuple[BoxedSet, 
     Raises:
         DataError: the fraction is not between 0 and 1.
     """
-    if not 0 < fraction < 1:
-        raise DataError(f"the fraction to hold out must lie between 0 and 1, not {fraction}")
     counts = boxed.counts
     rarest = np.array(
         [
             min(item.labels.tolist(), key=lambda x: (counts[x], x), default=-1)
             for item in boxed.items
-        ]
+        ],
+        np.int64,
     )
-    random = np.random.default_rng(seed)
-    is_held_out = np.zeros(len(boxed), np.bool_)
-    for group in np.unique(rarest):
-        members = random.permutation(np.flatnonzero(rarest == group))
-        count = len(members)
-        held = max(1, min(count - 1, round(count * fraction))) if count > 1 else 0
-        is_held_out[members[:held]] = True
-    if len(boxed) > 1 and not is_held_out.any():  # every group is of one
-        is_held_out[random.integers(len(boxed))] = True
+    is_held_out = hold_out(rarest, fraction, seed)
     rest = boxed.subset(np.flatnonzero(~is_held_out))
     held_out = boxed.subset(np.flatnonzero(is_held_out))
     return rest, BoxedSet(held_out.classes, held_out.items)

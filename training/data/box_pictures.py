@@ -1,10 +1,7 @@
 """Pictures with boxes as a detector takes them: decoded, varied, and put into batches."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -15,7 +12,8 @@ from service.resize import place
 from training.data.box_augment import BoxAugment, Example
 from training.data.boxed import Boxed, BoxedSet
 from training.data.errors import DataError
-from training.data.pictures import prepare
+from training.data.picture_memory import PictureMemory
+from training.data.pictures import SMALLEST, prepare
 from training.stepper import seed_of
 
 Target = dict[str, Tensor]
@@ -23,11 +21,8 @@ Target = dict[str, Tensor]
 Batch = tuple[Tensor, list[Target]]
 """Pictures ``uint8[B, 3, S, S]`` and what is in them."""
 
-_MIB = 1 << 20
 #: Sides of the pictures that are varied, in those of the canvas: crops of them are enlarged less.
 _MARGIN = 1.25
-#: Pictures that are not kept are decoded as small as can be, which finds the same damage sooner.
-_SMALLEST = InputGeometry(height=1, width=1, resize="squash")
 
 
 class BoxPictures(Dataset[Example]):
@@ -40,7 +35,6 @@ class BoxPictures(Dataset[Example]):
     Attributes:
         boxed: the set without the pictures that are damaged, of each of which its faults tell.
         geometry: how the service makes a picture into what is handed out without ``augment``.
-        is_in_memory: whether the decoded pictures are kept.
     """
 
     def __init__(
@@ -76,16 +70,13 @@ class BoxPictures(Dataset[Example]):
         if augment is not None:
             side = round(size * _MARGIN)
             self._decoded = InputGeometry(height=side, width=side, resize="pad_to_multiple")
-        sizes = [self._size(item) for item in boxed.items]
-        self._ends = list(accumulate(height * width * 3 for height, width in sizes))
-        self.is_in_memory = bool(sizes) and self._ends[-1] <= memory_mib * _MIB
-        self._pixels = torch.empty(self._ends[-1] if self.is_in_memory else 0, dtype=torch.uint8)
-        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-            found = list(pool.map(self._attempt, range(len(boxed))))
-        good = [index for index, fault in enumerate(found) if fault is None]
-        faults = (*boxed.faults, *(fault for fault in found if fault is not None))
-        self.boxed = replace(boxed.subset(good), faults=faults)
-        self._ends = [self._ends[index] for index in good]
+        shapes = [(*self._size(item), 3) for item in boxed.items]
+        self._memory = PictureMemory(shapes, memory_mib)
+        faults = self._memory.fill(
+            self._read, lambda index: prepare(boxed.items[index].path, SMALLEST), threads
+        )
+        good = [index for index in range(len(boxed)) if index not in faults]
+        self.boxed = replace(boxed.subset(good), faults=(*boxed.faults, *faults.values()))
 
     def __len__(self) -> int:
         return len(self.boxed)
@@ -96,6 +87,11 @@ class BoxPictures(Dataset[Example]):
         return self._augment is not None
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether the decoded pictures are kept."""
+        return self._memory.holds_all
+
+    @property
     def epoch(self) -> int:
         """The one that pictures are varied for."""
         return self._epoch
@@ -103,7 +99,7 @@ class BoxPictures(Dataset[Example]):
     @property
     def memory_mib(self) -> float:
         """What the pictures that are kept take."""
-        return self._pixels.numel() / _MIB
+        return self._memory.mib
 
     def set_epoch(self, epoch: int) -> None:
         """Vary the pictures anew; workers that are to do it are started afterwards."""
@@ -119,7 +115,8 @@ class BoxPictures(Dataset[Example]):
             raise IndexError(f"there is no picture {index} among {len(self)}")
         index %= len(self)
         item = self.boxed.items[index]
-        image = self._picture(index).permute(2, 0, 1)
+        pixels = self._memory[index] if self.is_in_memory else self._read(index)
+        image = pixels.permute(2, 0, 1)
         placement, _ = place(item.width, item.height, self._decoded)
         scale, offset = (torch.tensor(pair * 2) for pair in (placement.scale, placement.offset))
         boxes = torch.from_numpy(item.boxes) * scale + offset
@@ -135,25 +132,6 @@ class BoxPictures(Dataset[Example]):
         """Height and width of a picture as it is decoded."""
         _, (width, height) = place(item.width, item.height, self._decoded)
         return height, width
-
-    def _picture(self, index: int) -> Tensor:
-        """A decoded picture, ``uint8[H, W, 3]``."""
-        if not self.is_in_memory:
-            return self._read(index)
-        size = (*self._size(self.boxed.items[index]), 3)
-        end = self._ends[index]
-        return self._pixels[end - size[0] * size[1] * 3 : end].view(size)
-
-    def _attempt(self, index: int) -> str | None:
-        """Decode a picture, to keep it if all are kept; returns what is wrong with it."""
-        try:
-            if self.is_in_memory:
-                self._picture(index).copy_(self._read(index))
-            else:
-                prepare(self.boxed.items[index].path, _SMALLEST)
-        except DataError as error:
-            return str(error)
-        return None
 
     def _read(self, index: int) -> Tensor:
         item = self.boxed.items[index]

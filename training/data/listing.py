@@ -1,7 +1,7 @@
 """Which picture files a folder of classes holds, and how it is divided into parts."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from training.data.errors import DataError
 from training.data.pictures import SUFFIXES
@@ -56,6 +56,26 @@ def list_parts(folder: Path) -> dict[str, Listing]:
                 f"{folder}: train and {part} must have the same classes, not {differing}"
             )
     return parts
+
+
+def read_list(path: Path) -> list[str]:
+    """The names that a list of pictures has, the first word of each line, none twice.
+
+    Raises:
+        DataError: the file is missing or no text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read") from error
+    entries = (line.split()[0] for line in lines if line.strip())
+    return list(dict.fromkeys(stem_of(entry) for entry in entries))
+
+
+def stem_of(entry: str) -> str:
+    """The name without folder and suffix; a dot is part of it where no suffix is known."""
+    name = PureWindowsPath(entry)  # which splits at both kinds of stroke
+    return name.stem if name.suffix.lower() in (*SUFFIXES, ".xml") else name.name
 
 
 def _divided(folder: Path, folders: list[Path]) -> dict[str, Listing]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from training.data.errors import DataError
@@ -21,7 +22,15 @@ class Order(Sampler[list[int]]):
     """
 
     def __init__(
-        self, length: int, batch: int, *, seed: int, epoch: int, first: int = 0, part: Part = WHOLE
+        self,
+        length: int,
+        batch: int,
+        *,
+        seed: int,
+        epoch: int,
+        first: int = 0,
+        part: Part = WHOLE,
+        weights: Tensor | None = None,
     ) -> None:
         """Order an epoch.
 
@@ -32,6 +41,8 @@ class Order(Sampler[list[int]]):
             epoch: its number.
             first: batches to leave out at the start.
             part: this process.
+            weights: ``float[length]``, how likely each item is; an epoch is then ``length`` draws,
+                in which an item may come several times or not at all. Left out, each comes once.
 
         Raises:
             DataError: there are no items, or the batch cannot be shared equally.
@@ -45,7 +56,7 @@ class Order(Sampler[list[int]]):
                 "choose a batch size that is a multiple of their number"
             )
         self._length, self._seed, self._epoch = length, seed, epoch
-        self._first, self._part = first, part
+        self._first, self._part, self._weights = first, part, weights
 
     def __len__(self) -> int:
         """Batches from ``first`` on."""
@@ -54,10 +65,15 @@ class Order(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Yield this process's share of each batch."""
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        indices = torch.randperm(self._length, generator=generator)
+        indices = self._drawn(generator)
         for number in range(self._first, self._length // self._batch):
             start = number * self._batch + self._part.rank
             yield indices[start : (number + 1) * self._batch : self._part.world].tolist()
+
+    def _drawn(self, generator: torch.Generator) -> Tensor:
+        if self._weights is None:
+            return torch.randperm(self._length, generator=generator)
+        return torch.multinomial(self._weights, self._length, replacement=True, generator=generator)
 
 
 def batches(

@@ -24,6 +24,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 Report = Callable[[int, int], None]
 """Told how many pictures are done, and of how many."""
 
+SMALLEST = InputGeometry(height=1, width=1, resize="squash")
+"""As small as a JPEG can be decoded, which finds the same damage sooner."""
+
 _CHUNK = 256
 
 
@@ -96,12 +99,11 @@ def examine(
     Returns:
         For each file that is damaged its position in ``paths`` and the reason, with its name.
     """
-    smallest = InputGeometry(height=1, width=1, resize="squash")
 
     def attempt(position: int) -> str | None:
         try:
             if pictures is None:
-                prepare(paths[position], smallest)
+                prepare(paths[position], SMALLEST)
             else:
                 pictures[position] = prepare(paths[position], geometry)
         except DataError as error:

@@ -5,12 +5,13 @@ development kit, http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/.
 """
 
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from training.data.boxed import BoxedSet, Corners, Objects
 from training.data.errors import DataError
+from training.data.listing import read_list, stem_of
 from training.data.pictures import SUFFIXES
 
 _ANNOTATIONS = ("Annotations", "annotations")
@@ -89,18 +90,10 @@ def _names(folder: Path, annotations: Path, part: str | None) -> list[str]:
         return sorted(path.stem for path in annotations.glob("*.xml"))
     path = folder / "ImageSets" / "Main" / f"{part}.txt"
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_list(path)
+    except DataError as error:
         have = ", ".join(parts(folder)) or "none"
-        raise DataError(f"{path} cannot be read; the lists there are: {have}") from error
-    entries = (line.split()[0] for line in lines if line.strip())
-    return list(dict.fromkeys(_stem(entry) for entry in entries))
-
-
-def _stem(entry: str) -> str:
-    """The name without folder and suffix; a dot is part of it where no suffix is known."""
-    name = PureWindowsPath(entry)  # which splits at both kinds of stroke
-    return name.stem if name.suffix.lower() in (*SUFFIXES, ".xml") else name.name
+        raise DataError(f"{error}; the lists there are: {have}") from error
 
 
 def _read(
@@ -108,7 +101,7 @@ def _read(
 ) -> tuple[Objects, list[str]]:
     """The objects of one XML file, and what is wrong with some."""
     root = _parse(path)
-    picture = files.get(path.stem) or files.get(_stem(root.findtext("filename", "").strip()))
+    picture = files.get(path.stem) or files.get(stem_of(root.findtext("filename", "").strip()))
     if picture is None:
         raise DataError(f"{path}: there is no picture {path.stem} for it")
     claimed = (root.findtext("size/width", "").strip(), root.findtext("size/height", "").strip())

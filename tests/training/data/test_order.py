@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from training.data.errors import DataError
 from training.data.order import Order
@@ -53,3 +54,34 @@ def test_a_batch_that_cannot_be_shared() -> None:
 def test_no_batches(length: int, batch: int) -> None:
     with pytest.raises(DataError, match="no batches"):
         _batches(length=length, batch=batch)
+
+
+WEIGHTS = torch.tensor([0.0, 1.0, 3.0] * 200, dtype=torch.float64)
+
+
+def test_weights_say_how_often_an_item_comes() -> None:
+    drawn = [index for batch in _batches(length=600, weights=WEIGHTS) for index in batch]
+    assert len(drawn) == 600
+    assert len(set(drawn)) < 400  # some come several times
+    never, seldom, often = (sum(index % 3 == kind for index in drawn) for kind in range(3))
+    assert never == 0
+    assert 2 < often / seldom < 4
+
+
+def test_weighted_epochs_differ_and_repeat_and_resume() -> None:
+    def drawn(**changes: object) -> list[list[int]]:
+        return _batches(length=600, weights=WEIGHTS, **changes)
+
+    assert drawn() == drawn()
+    assert len({str(drawn(seed=seed, epoch=epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+    assert drawn(first=97) == drawn()[97:]
+    assert drawn() != _batches(length=600)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_weighted_batches(world: int) -> None:
+    chosen = {"length": 600, "weights": WEIGHTS}
+    parts = [_batches(part=Part(rank, world), **chosen) for rank in range(world)]
+    for whole, *shares in zip(_batches(**chosen), *parts, strict=True):
+        assert {len(share) for share in shares} == {6 // world}
+        assert whole == [index for drawn in zip(*shares, strict=True) for index in drawn]

@@ -1,6 +1,5 @@
 """Published weights in a detector: of its body alone, or of all but the classes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from training.conversions import State, read_torch
 from training.nets import architectures as classifiers
 from training.nets.detection.architectures import DetectorArchitecture
 from training.nets.detection.detector import Detector
+from training.nets.fitting import fit
 from training.pretrained import Loaded, load_pretrained
 from training.published import describe
 from training.weights import WeightsError
 
 _BODY = "backbone.body."
 _PREDICTOR = "roi_heads.box_predictor."
-_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,41 +127,11 @@ def _load_detector(
     keep_classes: bool,
     note: str,
 ) -> Begun:
-    wanted = net.state_dict()
-    given = {
-        name: tensor
-        for name, tensor in state.items()
-        if keep_classes or not name.startswith(_PREDICTOR)
-    }
-    needed = {
-        name
-        for name in wanted
-        if not name.endswith(".num_batches_tracked")  # older files have none, and nothing reads it
-        and (keep_classes or not name.startswith(_PREDICTOR))
-    }
-    _compare(given, {name: wanted[name] for name in needed}, wanted, locator)
-    net.load_state_dict(given, strict=False)
+    def fresh(name: str) -> bool:
+        return not keep_classes and name.startswith(_PREDICTOR)
+
+    fit(net, state, locator, "detector", fresh)
     return Begun(source, is_detector=True, fresh=not keep_classes, note=note)
-
-
-def _compare(
-    state: State, needed: Mapping[str, Tensor], known: Mapping[str, Tensor], locator: str
-) -> None:
-    problems = [
-        *(f"no {name}" for name in sorted(needed.keys() - state.keys())),
-        *(f"{name}, which the network lacks" for name in sorted(state.keys() - known.keys())),
-        *(
-            f"{name} {tuple(state[name].shape)} in place of {tuple(known[name].shape)}"
-            for name in sorted(state.keys() & known.keys())
-            if state[name].shape != known[name].shape
-        ),
-    ]
-    if problems:
-        more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise WeightsError(
-            f"{locator} does not fit the detector: it has {', '.join(problems[:_SHOWN])}{more}; "
-            "is it of another architecture or of other classes?"
-        )
 
 
 def _adjusted(state: State, net: Detector, eps: float) -> State:

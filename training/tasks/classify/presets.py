@@ -54,8 +54,8 @@ FASHION_MNIST = Classify(
     export=False,
 )
 
-#: For a GPU: an epoch takes 7 to 9 minutes on one core. Not trained to the end yet; ResNet-18's
-#: published figures are 95 to 96 %. Four of seven epochs (``--epochs 7``) gave 84.8 % held out.
+#: For a GPU: an epoch takes 7 to 9 minutes on one core. ``--epochs 11``: 90.43 % after 85 minutes
+#: of a core; ResNet-18's published figures are 95 to 96 %, in 200 epochs.
 CIFAR10_RESNET18 = Classify(
     name="cifar10-resnet18",
     dataset="cifar10",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from service.contract import DataSource
 from service.session import Arrays, Session
+from training import faults
 from training.data.box_folders import read_boxes
 from training.data.box_pictures import BoxPictures
 from training.data.boxed import BoxedSet
 from training.data.errors import DataError
 from training.exportable import Score
-from training.tasks.detect import faults
 from training.tasks.detect.predict import item
 from training.tasks.detect.publish import Precision
 

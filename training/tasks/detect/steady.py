@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.detections import deviation
 from service.session import Arrays, split, stack
-from training.golden import golden_pictures
+from training.golden import golden_candidates
 from training.nets.detection.batched import BatchedDetector
 from training.parity import ParityError
 from training.tasks.detect.predict import OUTPUTS
@@ -61,7 +61,7 @@ def golden(module: BatchedDetector, height: int, width: int) -> list[Arrays]:
     """
     random = np.random.default_rng(0)
     ranked: list[tuple[bool, bool, float, int, NDArray[np.uint8]]] = []
-    for picture in _candidates(height, width):
+    for picture in golden_candidates(height, width):
         grain = random.integers(-_GRAIN, _GRAIN, picture.shape, endpoint=True)
         grained = np.clip(picture.astype(np.int64) + grain, 0, 255).astype(np.uint8)
         found = _run(module, {"images": picture})
@@ -71,17 +71,6 @@ def golden(module: BatchedDetector, height: int, width: int) -> list[Arrays]:
         is_sure = bool(found["scores"].max(initial=0) >= _SURE)
         ranked.append((not is_sure, not int(found["count"]), restless, len(ranked), picture))
     return [{"images": entry[-1]} for entry in sorted(ranked, key=lambda entry: entry[:-1])[:2]]
-
-
-def _candidates(height: int, width: int) -> list[NDArray[np.uint8]]:
-    """The golden pictures: mirrored, moved round the edge, in other colours."""
-    return [
-        np.ascontiguousarray(coloured)
-        for picture in golden_pictures(height, width)
-        for turned in (picture, picture[:, ::-1], picture[::-1])
-        for moved in (turned, np.roll(turned, height // 3, 0), np.roll(turned, width // 3, 1))
-        for coloured in (moved, moved[..., ::-1], 255 - moved)
-    ]
 
 
 def _run(module: BatchedDetector, item: Arrays) -> Arrays:

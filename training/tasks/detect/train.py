@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from service.contract import DataSource
+from training import faults
 from training.best import Outcome
 from training.data.box_sheet import contact_sheet
 from training.loop import fit
@@ -20,7 +21,7 @@ from training.nets.detection.detector import Detector
 from training.nets.pixels import Pixels
 from training.recipe import Part
 from training.run import Run
-from training.tasks.detect import faults, figures
+from training.tasks.detect import figures
 from training.tasks.detect.config import Detect
 from training.tasks.detect.data import Gathered, gather
 from training.tasks.detect.metrics import Quality, measure
@@ -30,7 +31,6 @@ from training.tasks.detect.recipe import DetectRecipe
 Report = Callable[[str], None]
 
 SHEET, CURVES, WORST = "augmentation.png", "precision_recall.png", "worst.png"
-FAULTS = "faults.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ def _tell_faults(config: Detect, gathered: Gathered, fabric: Fabric, report: Rep
     folder = config.run / config.name
     is_free = config.resume or not Run(folder).is_begun  # or it belongs to another run
     if fabric.is_global_zero and is_free:
-        faults.write(gathered.faults, folder / FAULTS)
-    faults.tell(gathered.faults, report, folder / FAULTS if is_free else None)
+        faults.write(gathered.faults, folder / faults.FILE)
+    faults.tell(gathered.faults, report, folder / faults.FILE if is_free else None)
 
 
 def _fit(

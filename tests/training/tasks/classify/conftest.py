@@ -3,7 +3,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from lightning_fabric import Fabric
 
 from tests.training.tasks.classify import tiny_sets
@@ -40,15 +39,6 @@ def small_benchmarks() -> Iterator[None]:
         }
         patch.setattr(benchmarks, "BENCHMARKS", small)
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On busy cores the threads of tiny networks mostly wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 from lightning_fabric import Fabric
 
 from tests.training.box_sets import write_voc
@@ -17,15 +16,6 @@ def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in VOC's form that divides itself: discs and squares, 96x72."""
     folder = tmp_path_factory.mktemp("sets") / "shapes"
     return write_voc(folder, {"train": 8, "val": 4, "test": 6})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On busy cores the threads of tiny networks mostly wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.training.box_sets import draw, voc_object, write_coco, write_voc, write_voc_picture
-from training.data import box_pictures
+from training.data import box_pictures, picture_memory
 from training.data.errors import DataError
 from training.data.pictures import prepare
 from training.tasks.detect.config import Detect
@@ -131,7 +131,7 @@ def test_processes_share_the_cores(boxes: Path, monkeypatch: pytest.MonkeyPatch)
         return ThreadPoolExecutor(1)
 
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    monkeypatch.setattr(box_pictures, "ThreadPoolExecutor", note)
+    monkeypatch.setattr(picture_memory, "ThreadPoolExecutor", note)
     for processes, share in ((1, 6), (2, 3), (4, 1), (8, 1)):
         threads.clear()
         gathered(Detect(data=boxes), processes)

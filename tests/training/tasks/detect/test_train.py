@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from PIL import Image
 
 from tests.training.box_sets import draw, voc_object, write_voc, write_voc_picture
+from training import faults
 from training.data.errors import DataError
 from training.devices import Devices, launch
 from training.errors import StoppedError
@@ -30,7 +31,7 @@ from training.tasks.detect.config import Detect
 from training.tasks.detect.metrics import Detections
 from training.tasks.detect.predict import predict
 from training.tasks.detect.recipe import DetectRecipe
-from training.tasks.detect.train import CURVES, FAULTS, SHEET, WORST, Results, train
+from training.tasks.detect.train import CURVES, SHEET, WORST, Results, train
 from training.weights import WeightsError
 
 SMALL = Detect(
@@ -98,7 +99,7 @@ def test_a_run_leaves_what_there_is_to_look_at(boxes: Path, trained: Path, fabri
     folder = trained / "shapes"
     names = {path.name for path in folder.iterdir()}
     plots = {SHEET, CURVES, WORST, "curves.png"}
-    assert FAULTS not in names
+    assert faults.FILE not in names
     assert plots | {"best.ckpt", "config.json", "history.jsonl", "last.ckpt"} <= names
     for name in plots:
         with Image.open(folder / name) as picture:
@@ -222,7 +223,7 @@ def test_all_faults_are_written_where_not_all_are_told(fabric: Fabric, tmp_path:
     told: list[str] = []
     once = Training(epochs=1, warmup_epochs=0)
     config = replace(SMALL, data=folder, run=tmp_path / "runs", training=once)
-    path = tmp_path / "runs/shapes" / FAULTS
+    path = tmp_path / "runs/shapes" / faults.FILE
     train(config, fabric, told.append)
     written = path.read_text().splitlines()
     assert len(written) == 25

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from training.run import write_whole
 
+FILE = "faults.txt"
+"""In a run's folder."""
+
 _SHOWN = 20
 
 
