@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from service.contract import Manifest, Precision
 from service.device import Kind
@@ -153,9 +153,6 @@ class ModelDetail(ModelSummary):
     manifest: Manifest
 
 
-_CLASSIFIED: TypeAdapter[Any] = TypeAdapter(classify.Result | list[classify.Result | Problem])
-
-
 @tasks.post(
     "/classify",
     summary="Which of the model's labels a picture shows",
@@ -167,10 +164,9 @@ async def classify_images(
     request: Request, params: Annotated[classify.Params, Query()]
 ) -> Response:
     """Classify one picture, or each of several in order."""
-    return await _answer(request, classify.NAME, params, _CLASSIFIED)
+    return await _answer(request, classify.NAME, params)
 
 
-_DETECTED: TypeAdapter[Any] = TypeAdapter(detect.Result | list[detect.Result | Problem])
 _DETECTIONS: Mapping[str, Draw] = dict.fromkeys(MEDIA_TYPES, detect.draw)
 
 
@@ -191,10 +187,9 @@ async def detect_objects(request: Request, params: Annotated[detect.Params, Quer
     With `Accept: image/jpeg`, `image/png` or `image/webp`, one picture comes back with its
     detections drawn on it.
     """
-    return await _answer(request, detect.NAME, params, _DETECTED, _DETECTIONS)
+    return await _answer(request, detect.NAME, params, _DETECTIONS)
 
 
-_SEGMENTED: TypeAdapter[Any] = TypeAdapter(segment.Result | list[segment.Result | Problem])
 _MASKS: Mapping[str, Draw] = {
     "image/jpeg": segment.draw_overlay,
     "image/webp": segment.draw_overlay,
@@ -222,7 +217,7 @@ async def segment_images(request: Request, params: Annotated[segment.Params, Que
     positions of labels; with `Accept: image/jpeg` or `image/webp` it comes back with its classes
     coloured and a legend.
     """
-    return await _answer(request, segment.NAME, params, _SEGMENTED, _MASKS)
+    return await _answer(request, segment.NAME, params, _MASKS)
 
 
 @router.get("/models", tags=["models"], summary="The models on offer")
@@ -290,13 +285,10 @@ async def _answer(
     request: Request,
     task: str,
     params: Params,
-    adapter: TypeAdapter[Any],
     pictures: Mapping[str, Draw] | None = None,
 ) -> Response:
     state = state_of(request)
-    response = await state.inference.answer(
-        request, task, params, adapter.dump_json, pictures or {}
-    )
+    response = await state.inference.answer(request, task, params, pictures or {})
     response.headers["Sightline-Device"] = state.device_header
     if pictures:
         response.headers["Vary"] = "Accept"

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from fastapi import Request, Response
 
@@ -16,7 +16,6 @@ from service.errors import (
     InferenceError,
     LateError,
     NotReadyError,
-    Problem,
     SightlineError,
 )
 from service.job import Job, Threads
@@ -26,13 +25,10 @@ from service.priority import step_back
 from service.registry import Registry
 from service.rendering import Rendered, Rendering
 from service.settings import Settings
-from service.task import Answered, Draw, Params
+from service.task import Draw, Params
 from service.uploads import BodyBudget, read_images
 
 _JSON = "application/json"
-
-Dump = Callable[[Any], bytes]
-"""Writes the answer to a request as JSON: an Answered, or a list of those and of problems."""
 
 
 class Inference:
@@ -49,12 +45,7 @@ class Inference:
         self._drawing = ThreadPoolExecutor(max(1, cpus // 2), "drawing", initializer=step_back)
 
     async def answer(
-        self,
-        request: Request,
-        task: str,
-        params: Params,
-        dump: Dump,
-        pictures: Mapping[str, Draw],
+        self, request: Request, task: str, params: Params, pictures: Mapping[str, Draw]
     ) -> Response:
         """Answer the one or several pictures of a request with a task's model.
 
@@ -65,7 +56,6 @@ class Inference:
             request: whose body has not been read.
             task: its name.
             params: the task's parameters.
-            dump: writes JSON.
             pictures: by media type, the preferred first, what draws a single picture's answer if
                 ``Accept`` asks for that.
 
@@ -93,8 +83,8 @@ class Inference:
                 rendering = Rendering(draw, media_type) if draw else None
                 deadline = time.monotonic() + settings.timeout_s
                 with model.admission.admit(len(images)):
-                    result: Any
                     async with UntilGone(request):
+                        result: bytes | Rendered
                         if len(images) > 1:
                             result = await self._each(model, images, params, deadline)
                         else:
@@ -102,10 +92,9 @@ class Inference:
             sending = (self._bodies, model.meter, settings.body_timeout_s)
             if isinstance(result, Rendered):
                 return Delivery(result.data, result.media_type, *sending, result.timing)
-            data = dump(result)
-            if len(data) > PIECE:
-                return Delivery(data, _JSON, *sending)
-            return Response(data, media_type=_JSON)
+            if len(result) > PIECE:
+                return Delivery(result, _JSON, *sending)
+            return Response(result, media_type=_JSON)
         except BusyError:
             model.meter.rejected.inc()
             raise
@@ -122,8 +111,8 @@ class Inference:
         params: Params,
         deadline: float,
         rendering: Rendering | None = None,
-    ) -> Answered | Rendered:
-        """Answer one picture.
+    ) -> bytes | Rendered:
+        """Answer one picture, in JSON or drawn.
 
         Args:
             model: to run.
@@ -154,12 +143,13 @@ class Inference:
 
     async def _each(
         self, model: Model, images: Sequence[bytes], params: Params, deadline: float
-    ) -> list[Answered | Problem]:
+    ) -> bytes:
+        """The list of all answers and problems, in JSON."""
         results = await asyncio.gather(
             *(self.infer(model, image, params, deadline) for image in images),
             return_exceptions=True,
         )
-        return [_or_problem(result) for result in results]
+        return b"[" + b",".join(map(_told, results)) + b"]"
 
 
 class UntilGone:
@@ -206,11 +196,15 @@ class UntilGone:
         self._task.cancel()
 
 
-def _or_problem(result: Any) -> Answered | Problem:
-    if isinstance(result, Answered):
+def _told(result: bytes | Rendered | BaseException) -> bytes:
+    """An answer in JSON as it is, an error as its problem."""
+    assert not isinstance(result, Rendered)  # several pictures are not drawn
+    if isinstance(result, bytes):
         return result
     if isinstance(result, SightlineError):
-        return result.problem()
-    if isinstance(result, Exception):
-        return InferenceError("the picture could not be processed").problem()
-    raise result
+        problem = result.problem()
+    elif isinstance(result, Exception):
+        problem = InferenceError("the picture could not be processed").problem()
+    else:
+        raise result
+    return problem.model_dump_json().encode()

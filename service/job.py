@@ -1,10 +1,11 @@
 """One picture's way through the threads: decode, prepare, queue, run, finish, and maybe draw.
 
-The event loop hands a job over and hears of it again when its answer is there; in between the
-picture goes from thread to thread directly, since every stop at the event loop would cost a
-wake-up of a busy thread. The answer is finished where the CPU is: on a CPU in the slot's thread,
-which is one of the CPU's own; on a GPU in a picture thread, so that the slot can feed the GPU.
-What is drawn is drawn in a thread for that alone, since it may take longer than all the rest.
+The event loop hands a job over and hears of it again when its answer is there, as JSON or drawn,
+either of which may take a while to write; in between the picture goes from thread to thread
+directly, since every stop at the event loop would cost a wake-up of a busy thread. The answer is
+finished where the CPU is: on a CPU in the slot's thread, which is one of the CPU's own; on a GPU in
+a picture thread, so that the slot can feed the GPU. What is drawn is drawn in a thread for that
+alone, since it may take longer than all the rest.
 """
 
 import logging
@@ -77,7 +78,7 @@ class Job:
         rendering: Rendering | None = None,
     ) -> None:
         """Nothing happens until ``prepare`` is called in a picture thread."""
-        self.promise: Promise[Answered | Rendered] = Promise()
+        self.promise: Promise[bytes | Rendered] = Promise()
         self._rendering = rendering
         self._model, self._image, self._params = model, image, params
         self._deadline, self._limits, self._threads = deadline, limits, threads
@@ -131,7 +132,9 @@ class Job:
             )
             given = inferred(self._model, answer.outputs, placement, timing)
             if self._rendering is None:
-                self._answer(self._model.task.finish(given, self._params), timing)
+                answered = self._model.task.finish(given, self._params)
+                self._clock(timing)
+                self._settle(answered.model_dump_json().encode(), timing)
             else:
                 self._threads.drawing.submit(self._render, self._rendering, given, timing)
         except Exception as error:
@@ -142,12 +145,15 @@ class Job:
             return
         try:
             rendered = rendering.render(self._image, self._limits, given, self._params)
-            self._answer(rendered, timing)
+            self._clock(timing)
+            self._settle(rendered, timing)
         except Exception as error:
             self._fail(error)
 
-    def _answer(self, answer: Answered | Rendered, timing: Timing) -> None:
+    def _clock(self, timing: Timing) -> None:
         timing.total = _ms(time.monotonic() - self._arrived)
+
+    def _settle(self, answer: bytes | Rendered, timing: Timing) -> None:
         self._model.meter.timing(timing)
         self.promise.settle(answer)
 

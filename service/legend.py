@@ -53,11 +53,9 @@ def draw_legend(
     panel = _panel(picture.size, one_line)
     if panel is None:
         return picture
-    margin = panel.padding
-    places = product(
-        (margin, picture.width - panel.width - margin),
-        (margin, picture.height - panel.height - margin),
-    )
+    room = picture.width - panel.width, picture.height - panel.height
+    across, down = (min(panel.padding, free // 2) for free in room)  # the margins
+    places = product((across, room[0] - across), (down, room[1] - down))
     left, top = min(places, key=lambda place: _hidden(busy, place, panel, picture.size))
     box = (left, top, left + panel.width, top + panel.height)
     ground = Image.new("RGB", (panel.width, panel.height), _GROUND)

@@ -1,5 +1,6 @@
 """A segmenter's mask brought back to the picture it was made of."""
 
+from itertools import product
 from math import ceil, floor
 
 import numpy as np
@@ -8,8 +9,8 @@ from PIL import Image
 
 from service.resize import Placement
 
-# Rows of the original that are made at a time.
-_BAND = 256
+# Rows and columns of the original that are made at a time.
+_TILE = 256
 
 
 def crop(plane: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
@@ -41,8 +42,8 @@ def to_original(mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.uin
     ones the first. So edges are smooth and no class appears between two others. A mask of the
     original's size stays as it is.
 
-    The work goes from band to band of rows, so that no more than the result is held at the
-    original's size, whatever the number of classes.
+    The work goes from tile to tile, so that no more than the result is held at the original's
+    size, and a class costs time only where it is.
 
     Args:
         mask: ``uint8[h,w]`` at the size of the graph's input, values from 0 to 255.
@@ -57,42 +58,55 @@ def to_original(mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.uin
     small = crop(mask, placement)
     if small.shape == (placement.height, placement.width):
         return np.ascontiguousarray(small)
-    result = np.empty((placement.height, placement.width), np.uint8)
-    for top in range(0, placement.height, _BAND):
-        _enlarge(small, placement.height, top, result[top : top + _BAND])
+    size = placement.height, placement.width
+    result = np.empty(size, np.uint8)
+    for top, left in product(range(0, size[0], _TILE), range(0, size[1], _TILE)):
+        tile = result[top : top + _TILE, left : left + _TILE]
+        _enlarge(small, size, (top, left), tile)
     return result
 
 
-def _enlarge(small: NDArray[np.uint8], height: int, top: int, band: NDArray[np.uint8]) -> None:
-    """Fill the rows ``uint8[b,W]`` from ``top`` on of a mask that will be ``height`` rows high."""
-    rows, width = band.shape
-    scale, across = small.shape[0] / height, small.shape[1] / width
-    reach, reach_across = max(1.0, scale), max(1.0, across)  # of the filter, to either side
-    first = max(0, floor(top * scale - reach))
-    seen = small[first : ceil((top + rows) * scale + reach)]
+def _enlarge(
+    small: NDArray[np.uint8],
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    tile: NDArray[np.uint8],
+) -> None:
+    """Fill a tile ``uint8[h,w]`` of a mask to be.
+
+    Args:
+        small: the mask without its padding.
+        size: height and width it will have.
+        corner: row and column of the tile's upper left pixel in it.
+        tile: is filled.
+    """
+    parts, edges = [], []
+    for length, whole, first, count in zip(small.shape, size, corner, tile.shape, strict=True):
+        scale = length / whole
+        reach = max(1.0, scale)  # of the filter, to either side
+        begin, end = first * scale, min((first + count) * scale, length)
+        start = max(0, floor(begin - reach))
+        parts.append(slice(start, ceil(end + reach)))
+        edges.append((begin - start, end - start))
+    (top, bottom), (left, right) = edges
+    seen = small[parts[0], parts[1]]
     classes = np.flatnonzero(np.bincount(seen.ravel(), minlength=256)).tolist()
-    band.fill(classes[0])
+    tile.fill(classes[0])
     if len(classes) == 1:
         return
-    highest = np.zeros_like(band)
+    highest = np.zeros_like(tile)
     for label in classes:
-        found = seen == label
-        columns = np.flatnonzero(found.any(0))
-        left = max(0, floor((columns[0] - reach_across) / across))
-        right = min(width, ceil((columns[-1] + 1 + reach_across) / across))
-        plane = Image.fromarray(found.astype(np.uint8) * np.uint8(255))
-        box = (left * across, top * scale - first, right * across, (top + rows) * scale - first)
-        box = (*box[:2], min(box[2], plane.width), min(box[3], plane.height))
-        share = np.asarray(plane.resize((right - left, rows), Image.Resampling.BILINEAR, box))
-        so_far = highest[:, left:right]
-        higher = share > so_far
-        np.copyto(so_far, share, where=higher)
-        np.copyto(band[:, left:right], np.uint8(label), where=higher)
+        plane = Image.fromarray((seen == label).astype(np.uint8) * np.uint8(255))
+        box = (left, top, right, bottom)
+        share = np.asarray(plane.resize(tile.shape[::-1], Image.Resampling.BILINEAR, box))
+        higher = share > highest
+        np.copyto(highest, share, where=higher)
+        np.copyto(tile, np.uint8(label), where=higher)
 
 
 def areas(mask: NDArray[np.uint8]) -> list[int]:
     """How many pixels of a mask ``uint8[H,W]`` have each value from 0 to 255."""
     counts = np.zeros(256, np.int64)
-    for top in range(0, mask.shape[0], _BAND):  # counting takes eight bytes a pixel
-        counts += np.bincount(mask[top : top + _BAND].ravel(), minlength=256)
+    for top in range(0, mask.shape[0], _TILE):  # counting takes eight bytes a pixel
+        counts += np.bincount(mask[top : top + _TILE].ravel(), minlength=256)
     return counts.tolist()

@@ -45,8 +45,13 @@ def runs(mask: NDArray[np.uint8], classes: Iterable[int]) -> Mapping[int, Runs]:
     height, width = mask.shape
     wanted = np.zeros(256, np.bool_)
     wanted[list(classes)] = True
-    bands = [_read(mask[:, left : left + _BAND], left, wanted) for left in range(0, width, _BAND)]
-    values, columns, tops, bottoms = map(np.concatenate, zip(*bands, strict=True))
+    values, columns, tops, bottoms = map(  # no name for the bands, which would hold them on
+        np.concatenate,
+        zip(
+            *(_read(mask[:, left : left + _BAND], left, wanted) for left in range(0, width, _BAND)),
+            strict=True,
+        ),
+    )
     order = np.argsort(values, kind="stable")
     ends = np.cumsum(np.bincount(values, minlength=256))
     found = {}

@@ -34,6 +34,7 @@ from training.tasks.segment import command as segment_command
 from training.tasks.segment.config import Segment
 from training.tasks.segment.presets import FOLDER as MASKS_FOLDER
 from training.tasks.segment.presets import PRESETS as SEGMENTERS
+from training.tasks.segment.published import VocSegmenter
 from training.weights import WeightsError
 
 _EXAMPLES = """Train models and export them for the service.
@@ -49,6 +50,7 @@ examples:
   sightline-train coco-detector                             # torchvision's, 80 classes
   sightline-train segment --data my_masks --name roofs      # images/, masks/ and labels.txt
   sightline-train camvid --data CamVid
+  sightline-train voc-segmenter                             # torchvision's FCN, 21 classes
   sightline-train mnist --resume                            # go on after an interruption
   sightline-train ablate --families depth --precision bf16-mixed
   sightline-train scaling --processes 1 2 4 8
@@ -106,6 +108,7 @@ COMMANDS: Mapping[str, tuple[Any, str]] = {
     "voc": (SEGMENTERS["voc"], "Train the network for 20 everyday classes, pixel by pixel."),
     "camvid": (SEGMENTERS["camvid"], "Train the network for 11 classes of a street."),
     "camvid-segnet": (SEGMENTERS["camvid-segnet"], "Train SegNet on the same pictures."),
+    "voc-segmenter": (VocSegmenter(), "Fetch a published segmentation network and export it."),
     "ablate": (Ablate(), "Train with one thing changed at a time; write a table and plots."),
     "scaling": (Scaling(), "Measure a training step with more processes and fewer bits."),
     "imagenet": (Imagenet(), "Fetch published ImageNet classifiers, verify and export them."),

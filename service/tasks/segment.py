@@ -179,14 +179,15 @@ def finish(inferred: Inferred, params: Params) -> Result:
 def draw_mask(original: Original, inferred: Inferred, params: Params) -> Image.Image:  # noqa: ARG001
     """The mask as a picture of mode P: positions of labels, with their colours.
 
-    Pixels of classes that are left out get the position of the background, without one VOID.
+    Pixels of classes that are left out get the position of the background, or VOID where there is
+    none or it was asked for.
 
     Raises:
         InferenceError: the mask holds a position that is no label's, or is of another size.
     """
     seen, manifest = _see(inferred, params), inferred.manifest
     background = _background(manifest)
-    rest = VOID if background is None else background
+    rest = VOID if background is None or background in seen.asked else background
     values = np.full(256, rest, np.uint8)
     values[seen.kept] = seen.kept
     picture = Image.fromarray(values[seen.mask])
@@ -237,11 +238,13 @@ class _Seen:
     Attributes:
         mask: ``uint8[H,W]``, positions of labels at the size of the upright original.
         pixels: how many of each position.
-        kept: positions of the classes asked for, the largest first.
+        asked: positions of the classes asked for.
+        kept: those of them that the answer has, the largest first.
     """
 
     mask: NDArray[np.uint8]
     pixels: list[int]
+    asked: list[int]
     kept: list[int]
 
 
@@ -264,7 +267,7 @@ def _see(inferred: Inferred, params: Params) -> _Seen:
         asked = [index for index in range(len(manifest.labels)) if index != _background(manifest)]
     least = max(1, params.min_area)
     kept = [index for index in asked if pixels[index] >= least]
-    return _Seen(whole, pixels, sorted(kept, key=lambda index: -pixels[index]))
+    return _Seen(whole, pixels, asked, sorted(kept, key=lambda index: -pixels[index]))
 
 
 def _background(manifest: Manifest) -> int | None:
@@ -289,7 +292,8 @@ def _told(
         counts = compressed(run_lengths(of_class))
         return RunLengths(size=[of_class.height, of_class.width], counts=counts)
     if kind == "polygon":
-        return Polygons(polygons=polygons(of_class))
+        # As they are: validation would go through millions of numbers, and copy them.
+        return Polygons.model_construct(polygons=polygons(of_class))
     if kind == "none":
         return None
     buffer = io.BytesIO()

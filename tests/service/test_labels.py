@@ -24,6 +24,8 @@ def manifest(tmp_path: Path) -> Manifest:
         (["blue, red", "red"], [1, 3]),
         (["green, light"], [2]),
         (["black", "green, light"], [0, 2]),
+        (["red,"], [1]),
+        (["blue, ,red,,"], [1, 3]),
     ],
 )
 def test_classes_are_found_among_the_labels(
@@ -35,4 +37,10 @@ def test_classes_are_found_among_the_labels(
 @pytest.mark.parametrize("classes", [["bird"], ["red,bird"], ["red", "bird"], ["bird,red"]])
 def test_a_stranger_is_named(manifest: Manifest, classes: list[str]) -> None:
     with pytest.raises(ParameterError, match="classes: 'bird' is no label of model 'colours'"):
+        positions(classes, manifest)
+
+
+@pytest.mark.parametrize("classes", [[""], [","], [" , "], ["red", ""]])
+def test_a_value_that_names_nothing_is_refused(manifest: Manifest, classes: list[str]) -> None:
+    with pytest.raises(ParameterError, match=r"classes: '[ ,]*' names no label; GET /models/"):
         positions(classes, manifest)

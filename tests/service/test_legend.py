@@ -55,8 +55,24 @@ def test_every_entry_has_its_swatch_and_text_in_a_panel(size: tuple[int, int]) -
         assert not letters[-1]  # no letter is cut off
 
 
+@pytest.mark.parametrize("size", [(333, 17), (150, 17), (333, 21), (60, 400), (70, 1000)])
+def test_a_panel_in_a_narrow_picture_is_whole(size: tuple[int, int]) -> None:
+    entry = [Entry(RED, "sky 9%")]
+    pixels = drawn(size, entry)
+    left, top, right, bottom = panel(pixels)
+    assert left - (size[0] - right) <= 0  # in the upper left corner
+    assert top - (size[1] - bottom) <= 0
+    assert (pixels[top:bottom, left:right] != PAPER).any(-1).all()
+    there = np.ones((4, 4), np.bool_)
+    there[-1, -1] = False
+    moved = drawn(size, entry, there)
+    shifted = extent((moved != PAPER).any(-1))
+    assert (shifted[2] - shifted[0], shifted[3] - shifted[1]) == (right - left, bottom - top)
+    assert of(moved, RED).sum() == of(pixels, RED).sum() > 0
+
+
 def test_letters_grow_with_the_picture() -> None:
-    heights = [panel(drawn((side, side)))[3] for side in (100, 400, 1600, 4000)]
+    heights = [panel(drawn((side, side)))[3] for side in (100, 300, 900, 1500)]
     assert heights == sorted(set(heights))
 
 

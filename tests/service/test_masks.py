@@ -67,7 +67,15 @@ def test_every_pixel_has_the_class_of_the_highest_share(
         return
     planes = shares(small, width, height)
     chosen = np.take_along_axis(planes, found[None].astype(np.int64), 0)[0]
-    assert (chosen.astype(int) >= planes.max(0).astype(int) - 2).all()  # bands round otherwise
+    assert (chosen.astype(int) >= planes.max(0).astype(int) - 2).all()  # tiles round otherwise
+
+
+def test_tiles_meet_without_a_seam() -> None:
+    small = np.random.default_rng(0).integers(0, 4, (40, 60), np.uint8)
+    found = to_original(small, Placement(700, 530, (60 / 700, 40 / 530), (0, 0)))
+    planes = shares(small, 700, 530)
+    chosen = np.take_along_axis(planes, found[None].astype(np.int64), 0)[0]
+    assert (chosen.astype(int) >= planes.max(0).astype(int) - 2).all()  # tiles round otherwise
 
 
 def test_edges_are_smooth_and_no_class_appears_between_two_others() -> None:
@@ -112,7 +120,7 @@ def test_a_mask_that_does_not_hold_the_picture_is_refused() -> None:
 
 def test_little_is_held_besides_the_result() -> None:
     random = np.random.default_rng(0)
-    small = random.integers(0, 255, (64, 64), np.uint8)
+    small = random.integers(0, 20, (64, 64), np.uint8)
     placement = Placement(2000, 3000, (64 / 2000, 64 / 3000), (0, 0))
     tracemalloc.start()
     try:

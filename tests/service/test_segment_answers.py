@@ -285,18 +285,26 @@ async def test_the_mask_is_drawn_in_a_thread_for_that_without_the_original(
     assert decoded == [QUARTERED]
 
 
-async def test_masks_are_told_in_a_slot_s_thread(
+async def test_masks_are_told_and_written_in_a_slot_s_thread(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish, threads = segment.finish, list[str]()
+    finish, write, threads = segment.finish, segment.Result.model_dump_json, list[str]()
 
-    def watched(*arguments: Any) -> Any:
+    def watched_finish(*arguments: Any) -> Any:
         threads.append(threading.current_thread().name)
         return finish(*arguments)
 
-    monkeypatch.setattr(segment, "finish", watched)
+    def watched_write(result: segment.Result) -> str:
+        threads.append(threading.current_thread().name)
+        return write(result)
+
+    monkeypatch.setattr(segment, "finish", watched_finish)
+    monkeypatch.setattr(segment.Result, "model_dump_json", watched_write)
     assert (await post(client)).status_code == 200
-    assert [name.startswith("colours-slot-") for name in threads] == [True]
+    files = [("file", ("a.png", QUARTERED))] * 3
+    answers = (await client.post("/segment", files=files)).json()
+    assert [len(each["segments"]) for each in answers] == [3, 3, 3]
+    assert [name.startswith("colours-slot-") for name in threads] == [True] * 8
 
 
 async def test_a_large_answer_counts_among_the_bodies_until_it_is_sent(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from service.drawing import Colour
 from training.data.errors import DataError
+from training.data.listing import of_kind
 from training.data.masked import MaskedSet, by_stem, pair
 
 CLASSES = (
@@ -73,9 +74,9 @@ def read_camvid(folder: Path) -> dict[str, MaskedSet]:
 
 
 def _read(pictures: Path, masks: Path) -> MaskedSet:
-    files = by_stem(pictures.glob("*.png"))
+    files = by_stem(of_kind(pictures, (".png",)))
     try:
-        items, faults = pair(files, files, by_stem(masks.glob("*.png")))
+        items, faults = pair(files, files, by_stem(of_kind(masks, (".png",))))
     except DataError as error:
         raise DataError(f"{pictures}: {error}") from error
     return MaskedSet(CLASSES, items, faults, PALETTE)

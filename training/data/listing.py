@@ -1,5 +1,6 @@
 """Which picture files a folder of classes holds, and how it is divided into parts."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -58,8 +59,13 @@ def list_parts(folder: Path) -> dict[str, Listing]:
     return parts
 
 
-def read_list(path: Path) -> list[str]:
-    """The names that a list of pictures has, the first word of each line, none twice.
+def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
+    """The names that a list of pictures has, none twice, without folders and suffixes.
+
+    Args:
+        path: of the list.
+        known: names that may have spaces in them: a line that says one of these is taken whole, of
+            any other the first word.
 
     Raises:
         DataError: the file is missing or no text.
@@ -68,14 +74,37 @@ def read_list(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read") from error
-    entries = (line.split()[0] for line in lines if line.strip())
-    return list(dict.fromkeys(stem_of(entry) for entry in entries))
+    names = (
+        whole if (whole := stem_of(line.strip())) in known else stem_of(line.split()[0])
+        for line in lines
+        if line.strip()
+    )
+    return list(dict.fromkeys(names))
 
 
 def stem_of(entry: str) -> str:
     """The name without folder and suffix; a dot is part of it where no suffix is known."""
     name = PureWindowsPath(entry)  # which splits at both kinds of stroke
     return name.stem if name.suffix.lower() in (*SUFFIXES, ".xml") else name.name
+
+
+def of_kind(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """What lies directly in a folder and has one of these suffixes, in letters of any case.
+
+    Hidden files are left out.
+
+    Args:
+        folder: to look into.
+        suffixes: with their dots, in small letters.
+    """
+    for path in folder.iterdir():
+        if path.suffix.lower() in suffixes and not is_hidden(path):
+            yield path
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is none of a set's: hidden, or of what macOS adds to archives."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def _divided(folder: Path, folders: list[Path]) -> dict[str, Listing]:
@@ -116,14 +145,9 @@ def _list(folder: Path) -> Listing:
 def _files(folder: Path) -> tuple[list[Path], int]:
     """The pictures directly in a folder, and how many other files there are."""
     files = [path for path in folder.iterdir() if path.is_file()]
-    pictures = [path for path in files if not _hidden(path) and path.suffix.lower() in SUFFIXES]
+    pictures = [path for path in files if not is_hidden(path) and path.suffix.lower() in SUFFIXES]
     return sorted(pictures), len(files) - len(pictures)
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path))
-
-
-def _hidden(path: Path) -> bool:
-    # macOS adds __MACOSX to the archives it makes.
-    return path.name.startswith(".") or path.name == "__MACOSX"
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path))

@@ -11,8 +11,8 @@ from service.drawing import Colour
 from training.data.camvid import is_camvid, read_camvid
 from training.data.errors import DataError
 from training.data.held_out import hold_out
-from training.data.listing import PARTS, read_list
-from training.data.masked import VOID, Coding, MaskedSet, by_stem, pair, present
+from training.data.listing import PARTS, is_hidden, of_kind, read_list
+from training.data.masked import VOID, Coding, MaskedSet, by_stem, pair, sound
 from training.data.pictures import SUFFIXES
 from training.data.voc_masks import has_voc_masks, read_voc_masks
 
@@ -89,13 +89,18 @@ def read_labels(path: Path) -> Labels:
 
     Raises:
         DataError: the file is missing or no text, a line within is empty, a class is named twice,
-            there are fewer than two classes or more than 255, only some have colours, or two have
-            the same.
+            there are fewer than two classes or more than 255 lines, only some have colours, or two
+            have the same.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read; it must have a class a line") from error
+    if len(lines) > VOID:
+        raise DataError(
+            f"{path} has {len(lines)} lines; there may be {VOID}, for the values 0 to {VOID - 1} "
+            f"in the masks: {VOID} is void"
+        )
     values, names, colours = [], [], []
     for value, line in enumerate(lines):
         match = _LINE.fullmatch(line.strip())
@@ -109,7 +114,7 @@ def read_labels(path: Path) -> Labels:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"{path} names {', '.join(twice)} twice")
-    if len(names) < 2 or len(lines) > VOID:
+    if len(names) < 2:
         raise DataError(f"{path} must name 2 to {VOID} classes, not {len(names)}")
     if colours and len(set(colours)) != len(names):
         raise DataError(f"{path} must give every class a colour of its own, or none a colour")
@@ -121,7 +126,8 @@ def split_masked(masked: MaskedSet, share: float, seed: int) -> tuple[MaskedSet,
 
     Pictures are grouped by the rarest class they show, that which the fewest pictures do, and the
     same share of every group is held out, see ``hold_out``. Their order stays; faults stay with
-    the rest. Every mask is read. Frames of one film are alike: give such a set lists of its own.
+    the rest. Every mask is read; pictures whose masks are damaged are left out, and faults.
+    Frames of one film are alike: give such a set lists of its own.
 
     Args:
         masked: the set to divide.
@@ -132,9 +138,10 @@ def split_masked(masked: MaskedSet, share: float, seed: int) -> tuple[MaskedSet,
         The rest, and what is held out.
 
     Raises:
-        DataError: the share is not between 0 and 1, or a mask is damaged.
+        DataError: the share is not between 0 and 1.
     """
-    shows = present(masked) > 0
+    masked, pixels = sound(masked)
+    shows = pixels > 0
     pictures = np.where(shows, shows.sum(0), len(masked) + 1)
     rarest = np.where(shows.any(1), pictures.argmin(1), -1)
     is_held_out = hold_out(rarest, share, seed)
@@ -146,7 +153,8 @@ def _located(folder: Path) -> Path | None:
     """The folder itself if it is a set, else the one in it that is."""
     if _is_set(folder):
         return folder
-    below = [path for path in sorted(folder.iterdir()) if path.is_dir() and _is_set(path)]
+    folders = (path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path))
+    below = [path for path in folders if _is_set(path)]
     if len(below) > 1:
         names = ", ".join(path.name for path in below)
         raise DataError(f"{folder} holds several sets; name one of them: {names}")
@@ -175,13 +183,10 @@ def _divided(folder: Path) -> dict[str, Path]:
 
 
 def _read(folder: Path, labels: Labels) -> MaskedSet:
-    pictures = by_stem(
-        path for path in (folder / _PICTURES).iterdir() if path.suffix.lower() in SUFFIXES
-    )
+    pictures = by_stem(of_kind(folder / _PICTURES, SUFFIXES))
+    masks = by_stem(of_kind(folder / _MASKS, (".png",)))
     try:
-        items, faults = pair(
-            pictures, pictures, by_stem((folder / _MASKS).glob("*.png")), labels.coding
-        )
+        items, faults = pair(pictures, pictures, masks, labels.coding)
     except DataError as error:
         raise DataError(f"{folder}: {error}") from error
     background = next((name for name in labels.classes if name.lower() == _BACKGROUND), None)
@@ -190,12 +195,13 @@ def _read(folder: Path, labels: Labels) -> MaskedSet:
 
 def _listed(folder: Path, masked: MaskedSet) -> dict[str, MaskedSet]:
     """Divide a set by its lists; all of it is ``train`` where there are none."""
-    lists = {part: read_list(path) for part in _PARTS if (path := folder / f"{part}.txt").is_file()}
+    position = {item.path.stem: index for index, item in enumerate(masked.items)}
+    paths = {part: folder / f"{part}.txt" for part in _PARTS}
+    lists = {part: read_list(path, position) for part, path in paths.items() if path.is_file()}
     every = Counter(name for names in lists.values() for name in names)
     twice = [name for name, count in every.items() if count > 1]
     if twice:
         raise DataError(f"{folder}: {twice[0]} is in more than one of the lists; keep it in one")
-    position = {item.path.stem: index for index, item in enumerate(masked.items)}
     if "train" not in lists:
         others = {name for names in lists.values() for name in names}
         lists = {"train": [name for name in position if name not in others]} | lists

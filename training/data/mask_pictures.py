@@ -141,8 +141,24 @@ class MaskPictures(Dataset[Example]):
             DataError: the mask is damaged; the message names it.
         """
         item = self.masked.items[self._checked(index)]
-        placement, _ = place(item.width, item.height, self.geometry)
-        return read_mask(item, len(self.masked.classes)), placement
+        return read_mask(item, len(self.masked.classes)), self.placement(index)
+
+    def placement(self, index: int) -> Placement:
+        """Where a picture lies in the input, without ``augment``; no file is read."""
+        item = self.masked.items[self._checked(index)]
+        return place(item.width, item.height, self.geometry)[0]
+
+    def picture(self, index: int) -> Tensor:
+        """One picture without its mask, which is not read: ``uint8[3, h, w]``, not varied.
+
+        Raises:
+            DataError: it is damaged; the message names it.
+        """
+        index = self._checked(index)
+        if self.is_in_memory and not self.is_varied:
+            return self._memory[index][:3]
+        image = prepare(self.masked.items[index].path, self.geometry)
+        return torch.from_numpy(image.transpose(2, 0, 1).copy())
 
     def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):

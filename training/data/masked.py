@@ -21,6 +21,8 @@ VOID = 255
 
 _VALUES = ("1", "L", "LA", "P", "PA", "I", "I;16", "I;16B")
 _COLOURS = ("RGB", "RGBA")
+#: Where a PNG, whose first chunk is always IHDR, says how many bits a value has.
+_DEPTH = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,8 @@ def read_mask(item: Masked, classes: int) -> NDArray[np.uint8]:
             if image.mode in _COLOURS:
                 return _of_colours(np.asarray(image.convert("RGB")), item.coding.colours or ())
             values = np.asarray(image.getchannel(0) if image.mode in ("LA", "PA") else image)
+            if image.mode == "L":
+                values = values // _grey_step(item.mask)
         except Exception as error:  # Pillow's reader raises whatever a damaged file makes it raise
             raise DataError(f"{item.mask}: the PNG file is damaged ({error})") from error
     table = np.full(VOID + 1, VOID, np.uint8)
@@ -217,15 +221,39 @@ def present(masked: MaskedSet, threads: int | None = None) -> NDArray[np.int64]:
     Raises:
         DataError: a mask is missing or damaged; the message names it.
     """
+    kept, pixels = sound(masked, threads)
+    if len(kept) < len(masked):
+        raise DataError(kept.faults[len(masked.faults)])
+    return pixels
+
+
+def sound(masked: MaskedSet, threads: int | None = None) -> tuple[MaskedSet, NDArray[np.int64]]:
+    """A set without the pictures whose masks cannot be read, and what ``present`` says of it.
+
+    Every mask is read, once.
+
+    Args:
+        masked: the set.
+        threads: that read; as many as there are cores if left out.
+
+    Returns:
+        The set, whose faults tell of each picture left out, and ``int64[items, classes]``.
+    """
     classes = len(masked.classes)
 
-    def count(item: Masked) -> NDArray[np.int64]:
-        mask = read_mask(item, classes)
+    def count(item: Masked) -> NDArray[np.int64] | str:
+        try:
+            mask = read_mask(item, classes)
+        except DataError as error:
+            return str(error)
         return np.bincount(mask.ravel(), minlength=VOID + 1)[:classes].astype(np.int64)
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        rows = list(pool.map(count, masked.items))
-    return np.array(rows, np.int64).reshape(-1, classes)
+        found = list(pool.map(count, masked.items))
+    good = [index for index, row in enumerate(found) if not isinstance(row, str)]
+    faults = [row for row in found if isinstance(row, str)]
+    pixels = np.array([found[index] for index in good], np.int64).reshape(-1, classes)
+    return replace(masked.subset(good), faults=(*masked.faults, *faults)), pixels
 
 
 def _first(stem: str, pictures: Sequence[Path], masks: Sequence[Path], coding: Coding) -> Masked:
@@ -261,6 +289,13 @@ def _check_kind(image: Image.Image, mask: Path, coding: Coding) -> None:
         f"{mask}: is a picture in colours; masks must be indexed or grey, or labels.txt must give "
         "every class the colour that stands for it, as in 'road #804080'"
     )
+
+
+def _grey_step(mask: Path) -> int:
+    """What Pillow multiplies grey of 2 or 4 bits by, so that white is 255."""
+    with mask.open("rb") as file:
+        depth = file.read(_DEPTH + 1)[_DEPTH]
+    return VOID // ((1 << depth) - 1)
 
 
 def _of_colours(pixels: NDArray[Any], colours: Sequence[Colour]) -> NDArray[np.uint8]:

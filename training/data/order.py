@@ -13,6 +13,12 @@ from training.recipe import Part
 WHOLE = Part()
 
 
+def evenly(length: int, count: int) -> list[int]:
+    """So many of ``length`` indices, or all if they are fewer, evenly spread over them."""
+    count = min(count, length)
+    return [at * length // count for at in range(count)]
+
+
 class Order(Sampler[list[int]]):
     """Batches of indices of one epoch for one process.
 

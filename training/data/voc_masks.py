@@ -17,8 +17,8 @@ import numpy as np
 from service.palette import voc_colour
 from training.data.animal_pose import MASK_CLASSES
 from training.data.errors import DataError
-from training.data.listing import read_list
-from training.data.masked import Coding, MaskedSet, by_stem, pair, present
+from training.data.listing import is_hidden, of_kind, read_list
+from training.data.masked import Coding, MaskedSet, by_stem, pair, sound
 
 BACKGROUND = "background"
 CLASSES = (BACKGROUND, *MASK_CLASSES)
@@ -105,7 +105,8 @@ def held_out_voc(masked: MaskedSet, count: int = 200) -> tuple[MaskedSet, Masked
     beginning with the class that the fewest of them show (of two the first in ``classes``); then,
     in the same order, whichever are left. The background is no class here.
 
-    Every mask is read.
+    Every mask is read; pictures whose masks are damaged are left out, which the faults of the rest
+    tell.
 
     Args:
         masked: all pictures.
@@ -115,9 +116,9 @@ def held_out_voc(masked: MaskedSet, count: int = 200) -> tuple[MaskedSet, Masked
         The rest and the pictures held out, both in the order in which they were.
 
     Raises:
-        DataError: so many do not have void pixels, or a mask is damaged.
+        DataError: so many do not have void pixels.
     """
-    pixels = present(masked)
+    masked, pixels = sound(masked)
     sizes = np.array([item.width * item.height for item in masked.items], np.int64)
     candidates = np.flatnonzero(pixels.sum(1) < sizes)
     if not 0 < count <= len(candidates):
@@ -148,7 +149,7 @@ def held_out_voc(masked: MaskedSet, count: int = 200) -> tuple[MaskedSet, Masked
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """A folder and all below it, sorted; links are followed, but no folder comes twice."""
+    """A folder and all below it but hidden ones, sorted; links are followed, none comes twice."""
     seen = set()
     for path, below, _ in os.walk(folder, followlinks=True):
         real = os.path.realpath(path)
@@ -156,7 +157,7 @@ def _folders(folder: Path) -> Iterator[Path]:
             below.clear()
             continue
         seen.add(real)
-        below.sort()
+        below[:] = sorted(name for name in below if not is_hidden(Path(name)))
         yield Path(path)
 
 
@@ -182,11 +183,11 @@ def _files(folder: Path) -> _Files:
     folders = list(_folders(folder))
     masks: dict[str, list[Path]] = {}
     for name in _MASKS:
-        below = (file for path in folders if path.name == name for file in path.glob("*.png"))
+        below = (file for path in folders if path.name == name for file in of_kind(path, (".png",)))
         for stem, paths in by_stem(below).items():
             masks.setdefault(stem, []).extend(paths)
-    files = (file for path in folders for file in path.iterdir())
-    return _Files(by_stem(file for file in files if file.suffix.lower() in _PICTURES), masks)
+    pictures = (file for path in folders for file in of_kind(path, _PICTURES))
+    return _Files(by_stem(pictures), masks)
 
 
 def _paired(folder: Path, files: _Files, stems: Iterable[str] | None = None) -> MaskedSet:

@@ -39,6 +39,17 @@ def test_pictures_without_masks_are_left_out_and_named(tmp_path: Path) -> None:
     assert train.faults == (f"{tmp_path / 'train' / 'train1.png'}: there is no mask for it",)
 
 
+def test_names_in_capitals_are_read_and_hidden_files_are_not(tmp_path: Path) -> None:
+    write_camvid(tmp_path)
+    for folder in ("train", "trainannot"):
+        path = tmp_path / folder / "train1.png"
+        path.rename(path.with_suffix(".PNG"))
+        path.with_name("._train0.png").write_bytes(b"-")
+    train = read_camvid(tmp_path)["train"]
+    assert [item.path.name for item in train.items] == ["train0.png", "train1.PNG", "train2.png"]
+    assert train.faults == ()
+
+
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     write_camvid(tmp_path)
     shutil.rmtree(tmp_path / "valannot")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from training.data.errors import DataError
-from training.data.listing import list_parts
+from training.data.listing import list_parts, of_kind, read_list
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -79,3 +79,15 @@ def test_another_structure_is_refused(tmp_path: Path, names: list[str], reason: 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="missing is not a folder"):
         list_parts(tmp_path / "missing")
+
+
+def test_a_list_gives_the_first_word_of_each_line_unless_a_name_has_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "val.txt"
+    path.write_text("images/a b.png \n\nc 1\nd.jpg masks/d.png\na b\nx y\n")
+    assert read_list(path) == ["a", "c", "d", "x"]
+    assert read_list(path, {"a b", "c"}) == ["a b", "c", "d", "x"]
+
+
+def test_files_of_a_kind_are_found_whatever_the_case_but_not_hidden_ones(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "b.PNG", "c.jpg", "._a.png", ".d.png", "more/e.png")
+    assert {path.name for path in of_kind(tmp_path, (".png",))} == {"a.png", "b.PNG"}

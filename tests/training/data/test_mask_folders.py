@@ -57,6 +57,26 @@ def test_lists_divide_it(
     assert stems(read_masks(tmp_path)) == wanted
 
 
+def test_names_in_lists_may_have_spaces(tmp_path: Path) -> None:
+    write_masks(tmp_path, 2)
+    for path in [*tmp_path.glob("*/*.png")]:
+        path.rename(path.with_stem(f"my photo {path.stem}"))
+    write_lists(tmp_path, {"val": ["my photo 0001"]})
+    assert stems(read_masks(tmp_path)) == {"train": ["my photo 0000"], "val": ["my photo 0001"]}
+
+
+def test_names_in_capitals_are_read_and_hidden_files_are_not(tmp_path: Path) -> None:
+    folder = write_masks(tmp_path / "mine", 2)
+    write_masks(tmp_path / "__MACOSX", 1)
+    for name in ("images", "masks"):
+        path = folder / name / "0001.png"
+        path.rename(path.with_suffix(".PNG"))
+        path.with_name("._0000.png").write_bytes(b"-")
+    (train,) = read_masks(tmp_path).values()
+    assert [item.mask.name for item in train.items] == ["0000.png", "0001.PNG"]
+    assert train.faults == ()
+
+
 def test_names_that_only_a_list_has_are_told_of(tmp_path: Path) -> None:
     write_masks(tmp_path, 2)
     (tmp_path / "masks" / "0001.png").unlink()
@@ -154,7 +174,8 @@ def test_a_label_file_may_name_void_and_colours(tmp_path: Path) -> None:
     [
         ("", "must name 2 to 255 classes, not 0"),
         ("road\nvoid\n", "must name 2 to 255 classes, not 1"),
-        ("".join(f"{number}\n" for number in range(256)), "must name 2 to 255 classes, not 256"),
+        ("".join(f"{number}\n" for number in range(256)), "has 256 lines; there may be 255"),
+        ("a\n" + "void\n" * 254 + "b\n", "has 256 lines; there may be 255"),
         ("a\n\nb\n", "line 2 names no class"),
         ("a\n #102030\n", "line 2 names no class"),
         ("a\nb\na\n", "names a twice"),
@@ -225,3 +246,17 @@ def test_rare_classes_are_on_both_sides_of_a_split(twenty: MaskedSet) -> None:
 def test_a_share_must_leave_something_on_both_sides(twenty: MaskedSet, share: float) -> None:
     with pytest.raises(DataError, match="must lie between 0 and 1"):
         split_masked(twenty, share, seed=0)
+
+
+def test_a_damaged_mask_is_left_out_of_a_split_and_named(twenty: MaskedSet) -> None:
+    mask = twenty.items[7].mask
+    mask.write_bytes(mask.read_bytes()[:-30])
+    rest, held_out = split_masked(twenty, 0.25, seed=1)
+    others = twenty.without({"07"})
+    mask.unlink()
+    expected, _ = split_masked(others, 0.25, seed=1)
+    assert rest.items == expected.items
+    assert len(rest) + len(held_out) == len(others) == 18
+    assert rest.faults[:-1] == twenty.faults
+    assert rest.faults[-1].startswith(f"{mask}: cannot be read as a PNG")
+    assert held_out.faults == ()

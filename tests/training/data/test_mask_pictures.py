@@ -67,7 +67,10 @@ def test_pictures_are_those_of_the_service(
     assert set(np.unique(found[is_seen]).tolist()) == {0, 1, 2}
     original, where = pictures.original(0)
     assert np.array_equal(original, mask)
-    assert where == placement
+    assert where == pictures.placement(0) == placement
+    assert torch.equal(pictures.picture(0), example.image)
+    item.mask.unlink()
+    assert torch.equal(pictures.picture(-1), example.image)
 
 
 def test_augmented_pictures_depend_on_seed_epoch_and_index_alone(masked: MaskedSet) -> None:
@@ -88,6 +91,11 @@ def test_augmented_pictures_depend_on_seed_epoch_and_index_alone(masked: MaskedS
     assert not any(same(first[index], other[index]) for index in range(6))
     twice = pictures_of(masked.subset([0, 0]), AUGMENT)
     assert not same(twice[0], twice[1])
+
+
+def test_a_picture_without_its_mask_is_not_varied(masked: MaskedSet) -> None:
+    varied = pictures_of(masked, AUGMENT, memory_mib=1)
+    assert torch.equal(varied.picture(2), pictures_of(masked)[2].image)
 
 
 def test_what_is_kept_is_not_changed_by_augmentation(masked: MaskedSet) -> None:
@@ -145,6 +153,10 @@ def test_there_is_no_picture_beyond_the_last(masked: MaskedSet) -> None:
         pictures[6]
     with pytest.raises(IndexError, match="no picture -7 among 6"):
         pictures.original(-7)
+    with pytest.raises(IndexError, match="no picture 6 among 6"):
+        pictures.placement(6)
+    with pytest.raises(IndexError, match="no picture 6 among 6"):
+        pictures.picture(6)
 
 
 def damage(path: Path) -> None:

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from training.data.masked import (
     pair,
     present,
     read_mask,
+    sound,
 )
 
 MASK = np.array([[0, 1, 2, 3], [2, 1, 0, 255]], np.uint8)
@@ -67,6 +70,25 @@ def test_255_is_void_even_where_it_would_be_a_class(tmp_path: Path) -> None:
 )
 def test_other_kinds_of_values(tmp_path: Path, image: Image.Image, expected: list[int]) -> None:
     assert read_mask(masked(tmp_path, image), 3).tolist() == expected
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_grey_of_few_bits_has_the_values_of_the_file(tmp_path: Path, depth: int) -> None:
+    values = [0, 1] if depth == 1 else [0, 1, 2, 3]
+    packed = int("".join(f"{value:0{depth}b}" for value in values).ljust(32, "0"), 2)
+    row = b"\0" + packed.to_bytes(4)[: -(-len(values) * depth // 8)]
+    header = struct.pack(">IIBBBBB", len(values), 1, depth, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row)), (b"IEND", b""))
+    path = tmp_path / "a.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in chunks
+        )
+    )
+    picture = write_picture(tmp_path / "a.jpg", Image.new("RGB", (len(values), 1)))
+    assert read_mask(Masked.of_files(picture, path), 4).tolist() == [values]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
@@ -124,6 +146,21 @@ def test_pixels_of_each_class_are_counted(tmp_path: Path) -> None:
     assert counts.dtype == np.int64
     assert counts.tolist() == [[2, 2, 2], [0, 0, 15]]
     assert present(MaskedSet(CLASSES, ())).shape == (0, 3)
+
+
+def test_masks_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> None:
+    items = []
+    for name in "abc":
+        path = write_picture(tmp_path / f"{name}.jpg", Image.new("RGB", (4, 2)))
+        items.append(Masked.of_files(path, write_mask(tmp_path / f"{name}.png", MASK)))
+    whole = MaskedSet(CLASSES, tuple(items), ("x: damaged",))
+    items[1].mask.unlink()
+    kept, pixels = sound(whole)
+    assert kept.items == (items[0], items[2])
+    assert kept.faults == ("x: damaged", f"{items[1].mask}: there is no such mask")
+    assert pixels.tolist() == [[2, 2, 2]] * 2
+    with pytest.raises(DataError, match=r"b\.png: there is no such mask"):
+        present(whole)
 
 
 def test_pictures_and_masks_belong_together_by_name(tmp_path: Path) -> None:

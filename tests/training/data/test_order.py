@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
 from training.data.errors import DataError
-from training.data.order import Order
+from training.data.order import Order, evenly
 from training.recipe import Part
 
 
@@ -85,3 +87,17 @@ def test_processes_share_weighted_batches(world: int) -> None:
     for whole, *shares in zip(_batches(**chosen), *parts, strict=True):
         assert {len(share) for share in shares} == {6 // world}
         assert whole == [index for drawn in zip(*shares, strict=True) for index in drawn]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 16, 25])
+@pytest.mark.parametrize("length", [25, 26, 49, 233])
+def test_indices_are_spread_evenly_to_the_end(length: int, count: int) -> None:
+    chosen = evenly(length, count)
+    assert len(chosen) == count
+    steps = {after - before for before, after in pairwise([*chosen, length])}
+    assert max(steps) - min(steps) <= 1
+
+
+def test_no_more_indices_than_there_are() -> None:
+    assert evenly(3, 5) == [0, 1, 2]
+    assert evenly(0, 5) == []

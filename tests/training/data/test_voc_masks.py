@@ -126,6 +126,21 @@ def test_masks_in_vocs_colours_are_read(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(gather_voc_masks(tmp_path).items[0], 21), expected)
 
 
+def test_names_in_capitals_are_read_and_hidden_files_are_not(tmp_path: Path) -> None:
+    write_voc_masks(tmp_path, "ab")
+    lists = Path("ImageSets/Segmentation")
+    for folder in (tmp_path, tmp_path / "__MACOSX"):
+        write_lists(folder / lists, {"train": "ab"})
+    path = tmp_path / "SegmentationClass" / "a.png"
+    path.rename(path.with_suffix(".PNG"))
+    for name in ("JPEGImages/._b.jpg", "SegmentationClass/._b.png"):
+        (tmp_path / name).write_bytes(b"-")
+    (train,) = read_voc_masks(tmp_path).values()
+    assert stems(train) == ["a", "b"]
+    assert gather_voc_masks(tmp_path) == train
+    assert train.faults == ()
+
+
 @pytest.fixture
 def forty(tmp_path: Path) -> MaskedSet:
     """Pictures of class 1, some with edges; of class 2, one in four; of class 3, three."""
@@ -187,3 +202,14 @@ def test_all_that_have_edges_can_be_held_out(forty: MaskedSet) -> None:
 def test_what_cannot_be_held_out_is_refused(forty: MaskedSet, count: int) -> None:
     with pytest.raises(DataError, match=f"{count} pictures cannot be held out: 32 of 40"):
         held_out_voc(forty, count)
+
+
+def test_a_damaged_mask_is_left_out_and_named(forty: MaskedSet) -> None:
+    mask = forty.items[5].mask
+    mask.write_bytes(mask.read_bytes()[:-30])
+    rest, held_out = held_out_voc(forty, 12)
+    assert (len(rest), len(held_out)) == (27, 12)
+    assert "05" not in stems(rest) + stems(held_out)
+    (line,) = rest.faults
+    assert line.startswith(f"{mask}: the PNG file is damaged")
+    assert held_out.faults == ()

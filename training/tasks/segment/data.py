@@ -166,3 +166,10 @@ def _check(gathered: Gathered) -> None:
                 f"no pixel of the {len(pictures)} {name} is of any class: is every value of the "
                 "masks named in labels.txt?"
             )
+    unseen = np.flatnonzero(gathered.pixels.sum(0) == 0)
+    if len(unseen):
+        names = ", ".join(gathered.classes[number] for number in unseen)
+        raise DataError(
+            f"no pixel of the {len(gathered.train)} pictures to train on is of {names}; 255 stands "
+            "for void, so masks of two classes hold 0 and 1"
+        )

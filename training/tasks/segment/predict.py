@@ -36,11 +36,11 @@ def predict(
     mine = range(part.rank, len(pictures), part.world)
     for start in range(0, len(mine), _AT_ONCE):
         indices = mine[start : start + _AT_ONCE]
-        images = torch.stack([pictures[index].image for index in indices])
+        images = torch.stack([pictures.picture(index) for index in indices])
         with torch.inference_mode():
             masks, _ = module(images.permute(0, 2, 3, 1).to(device))
         for index, mask in zip(indices, masks.cpu().numpy(), strict=True):
-            yield index, to_original(mask, pictures.original(index)[1])
+            yield index, to_original(mask, pictures.placement(index))
 
 
 def mask_of(module: nn.Module, pictures: MaskPictures, index: int) -> NDArray[np.uint8]:
@@ -73,14 +73,14 @@ def confusions_with(session: Session, pictures: MaskPictures) -> Sequence[Confus
     found = []
     for index in range(len(pictures)):
         outputs = session.run([{"images": item(pictures, index)}], lone=True)[0]
-        mask = to_original(outputs["mask"], pictures.original(index)[1])
+        mask = to_original(outputs["mask"], pictures.placement(index))
         found.append(_compared(pictures, index, mask))
     return found
 
 
 def item(pictures: MaskPictures, index: int) -> NDArray[np.uint8]:
     """A picture as the service would hand it to the graph, ``uint8[H, W, 3]``."""
-    return np.ascontiguousarray(pictures[index].image.permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(pictures.picture(index).permute(1, 2, 0).numpy())
 
 
 def _compared(pictures: MaskPictures, index: int, mask: NDArray[np.uint8]) -> Confusion:

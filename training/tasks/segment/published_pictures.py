@@ -8,7 +8,9 @@ from service.contract import DataSource, InputGeometry
 from service.session import Arrays
 from training import faults
 from training.data.errors import DataError
+from training.data.listing import is_hidden
 from training.data.mask_pictures import MaskPictures
+from training.data.order import evenly
 from training.data.pictures import SUFFIXES, prepare
 from training.data.voc_masks import gather_voc_masks, held_out_voc
 from training.tasks.segment.predict import item
@@ -39,7 +41,7 @@ class Shown:
         """Pictures to compare PyTorch and ONNX Runtime on, as a graph takes them."""
         if self.measured is None:
             return []
-        return [{"images": item(self.measured, at)} for at in _spread(len(self.measured), _CHECKED)]
+        return [{"images": item(self.measured, at)} for at in evenly(len(self.measured), _CHECKED)]
 
     @property
     def evaluate(self) -> MeanIou | None:
@@ -90,7 +92,7 @@ def gather(
     if pictures is not None:
         paths = _files(pictures)
         sources.append(_source(pictures))
-    chosen = [paths[at] for at in _spread(len(paths), _CALIBRATED) if calibrate]
+    chosen = [paths[at] for at in evenly(len(paths), _CALIBRATED) if calibrate]
     calibration = [{"images": prepare(path, geometry)} for path in chosen]
     return Shown(measured, calibration, tuple(sources))
 
@@ -98,7 +100,11 @@ def gather(
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not is_hidden(path)
+    )
     if not found:
         raise DataError(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
     return found
@@ -106,8 +112,3 @@ def _files(folder: Path) -> list[Path]:
 
 def _source(folder: Path) -> DataSource:
     return DataSource(name=f"{folder.resolve().name} (pictures of the user)", licence="unknown")
-
-
-def _spread(of: int, count: int) -> range:
-    """So many indices, or all if they are fewer, evenly spread."""
-    return range(0, of, max(1, -(-of // count)))

@@ -50,7 +50,7 @@ class SegmentRecipe(Recipe):
             class_weights: ``float[classes]``, what a pixel counts; all alike if left out.
             picture_weights: ``float[pictures]``, how likely each is drawn; with them an epoch is
                 as many draws as there are pictures, each anew. Left out, each is seen once.
-            auxiliary: weight of the loss on coarser scores.
+            auxiliary: weight of the loss on coarser scores; with 0 they teach nothing.
             seed: of the order of pictures.
             workers: processes that read pictures.
         """
@@ -92,7 +92,7 @@ class SegmentRecipe(Recipe):
         scores, *coarser = outputs if isinstance(outputs, tuple) else (outputs,)
         loss = self._loss(scores, masks)
         logged = {"pixels": loss.detach()}
-        if coarser and self._auxiliary:
+        if coarser:  # whatever the weight: processes together want a gradient of every parameter
             helping = torch.stack([self._loss(each, masks) for each in coarser]).mean()
             logged["auxiliary"] = helping.detach()
             loss = loss + self._auxiliary * helping

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from training import faults
 from training.best import Outcome
 from training.data.mask_pictures import collate
 from training.data.mask_sheet import contact_sheet
+from training.data.order import evenly
 from training.loop import fit
 from training.nets.pixels import Pixels
 from training.nets.segmentation import architectures, loading
@@ -147,9 +147,8 @@ def _begin_as_identity(
     net: nn.Module, architecture: SegmenterArchitecture, gathered: Gathered
 ) -> None:
     """Let the new normalisations of the body change nothing, for some of the pictures."""
-    count = min(_STATISTICS, len(gathered.train))
-    chosen = range(0, len(gathered.train), max(1, len(gathered.train) // count))
-    images, _ = collate([gathered.train[index] for index in islice(chosen, count)])
+    chosen = evenly(len(gathered.train), _STATISTICS)
+    images, _ = collate([gathered.train[index] for index in chosen])
     pixels = Pixels(architecture.mean, architecture.std)(images.permute(0, 2, 3, 1))
     begin_as_identity(net.get_submodule(architecture.body.removesuffix(".")), pixels)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.training.mask_sets import (
     CLASSES,
@@ -95,6 +96,11 @@ def test_voc_is_measured_on_pictures_fixed_for_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_voc_masks(tmp_path, [f"2008_{number:06}" for number in range(12)])
+    for path in (tmp_path / "SegmentationClass").iterdir():
+        with Image.open(path) as image:
+            mask = np.array(image)
+        mask[0, :21] = range(21)  # every class is to be learned
+        write_mask(path, mask)
     monkeypatch.setattr(gathering, "held_out_voc", partial(held_out_voc, count=4))
     config = replace(SMALL, dataset="voc", data=tmp_path, held_out=0.25)
     found, _ = gathered(config)
@@ -172,6 +178,26 @@ def test_every_part_must_show_a_class(tmp_path: Path, part: str, name: str) -> N
         write_mask(folder / f"masks/{stem}.png", np.full((72, 96), 7, np.uint8))
     with pytest.raises(DataError, match=rf"no pixel of the {name}.*named in labels\.txt"):
         gathered(replace(SMALL, data=folder))
+
+
+def test_every_class_must_be_learned(tmp_path: Path) -> None:
+    folder = write_masks(tmp_path / "set", 4)
+    (folder / "labels.txt").write_text("rest\nthing\n")
+    for seed in range(4):  # as binary masks often are
+        write_mask(folder / f"masks/{seed:04}.png", np.minimum(draw(seed)[1], 1) * np.uint8(255))
+    match = r"no pixel of the 2 pictures to train on is of thing; 255 .* hold 0 and 1"
+    with pytest.raises(DataError, match=match):
+        gathered(replace(SMALL, data=folder))
+
+
+def test_a_damaged_mask_does_not_end_what_divides_the_set(tmp_path: Path) -> None:
+    folder = write_masks(tmp_path / "set", 12)
+    path = folder / "masks/0004.png"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    found, _ = gathered(replace(SMALL, data=folder))
+    assert sum(map(len, stems(found))) == 11
+    (line,) = found.faults
+    assert line.startswith(f"{path}: the PNG file is damaged")
 
 
 def test_a_part_of_damaged_pictures_is_refused_and_the_first_fault_told(tmp_path: Path) -> None:

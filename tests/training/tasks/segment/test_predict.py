@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from service.masks import to_original
 from tests.training.mask_sets import draw, write_mask, write_masks, write_picture
+from training.data import mask_pictures
 from training.data.mask_folders import read_masks
 from training.data.mask_pictures import MaskPictures
-from training.data.masked import VOID, read_mask
+from training.data.masked import VOID, Masked, read_mask
 from training.recipe import Part
 from training.tasks.segment import predict as predictions
 from training.tasks.segment.metrics import confusion
@@ -67,6 +68,22 @@ def test_padding_is_cut_off_and_the_rest_enlarged_as_the_service_does(
     assert placement.offset[1] > 0
     [small], _ = module(torch.from_numpy(item(pictures, 3))[None])
     assert np.array_equal(mask_of(module, pictures, 3), to_original(small.numpy(), placement))
+
+
+def test_each_mask_is_read_once(masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = MaskPictures(read_masks(masks)["val"], SIZE, SIZE, 0)
+    read: list[Path] = []
+
+    def noted(item: Masked, classes: int) -> NDArray[np.uint8]:
+        read.append(item.mask)
+        return read_mask(item, classes)
+
+    monkeypatch.setattr(mask_pictures, "read_mask", noted)
+    confusions(Colours(), pictures)
+    assert read == [item.mask for item in pictures.masked.items]
+    read.clear()
+    list(predict(Colours(), pictures))
+    assert not read
 
 
 @pytest.mark.parametrize("size", [(30, 40), (200, 300)])

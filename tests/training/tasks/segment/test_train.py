@@ -236,6 +236,9 @@ def test_classes_without_test_pixels_have_no_figures(fabric: Fabric, tmp_path: P
     write_lists(folder, {"train": ["0000", "0001"], "val": ["0002"], "test": ["0004"]})
     with (folder / "labels.txt").open("a") as file:
         file.write("star\n")
+    mask = draw(0)[1].copy()
+    mask[0] = 3  # a star to learn from; there is none to measure on
+    write_mask(folder / "masks/0000.png", mask)
     config = replace(SMALL, data=folder, run=tmp_path, training=ONCE)
     results = train(config, fabric)
     written = json.loads(json.dumps(results.figures(), allow_nan=False))
