@@ -79,7 +79,9 @@ CAMVID = Segment(
     precisions=("fp32", "int8"),
 )
 
-#: ``sightline-train camvid-segnet --data CamVid``
+#: ``sightline-train camvid-segnet --data CamVid``: for a GPU, an epoch takes 4 minutes of a core.
+#: Not trained to the end yet. With ``--height 216 --width 288 --crop-height 160 --crop-width 208
+#: --epochs 12``: 0.446 after 31 minutes of a core.
 CAMVID_SEGNET = Segment(
     name="camvid-segnet",
     description="Eleven classes of a street as a driver sees it, by SegNet.",
@@ -88,14 +90,14 @@ CAMVID_SEGNET = Segment(
     data_licence=CAMVID.data_licence,
     data_url=CAMVID.data_url,
     licence="Apache-2.0",
-    height=216,
-    width=288,
+    height=270,
+    width=360,
     frozen_stages=2,
     keep_statistics=True,
     class_weights=0.4,
     optimisation=Optimisation(lr=1e-3, batch_size=6, weight_decay=0.02, layer_decay=0.8),
-    augmentation=MaskAugmentation(crop_height=160, crop_width=208, scale_min=0.75, scale_max=1.5),
-    training=Training(epochs=12, clip_norm=5.0, ema=0.99),
+    augmentation=MaskAugmentation(crop_height=176, crop_width=240, scale_min=0.75, scale_max=1.5),
+    training=Training(epochs=40, clip_norm=5.0, ema=0.99),
     devices=_BF16,
     precisions=("fp32", "fp16"),
 )
