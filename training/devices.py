@@ -73,3 +73,9 @@ def launch(chosen: Devices) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def processes(fabric: Fabric) -> int:
+    """How many processes train on this machine."""
+    strategy = fabric.strategy
+    return strategy.num_processes if isinstance(strategy, DDPStrategy) else 1

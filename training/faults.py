@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from training.run import write_whole
+from training.run import Run, write_whole
 
 FILE = "faults.txt"
 """In a run's folder."""
@@ -24,6 +24,25 @@ def tell(faults: Sequence[str], report: Callable[[str], None], path: Path | None
     if len(faults) > _SHOWN:
         where = f"; all are in {path}" if path else ""
         report(f"and {len(faults) - _SHOWN} more objects or pictures like these{where}")
+
+
+def keep(
+    faults: Sequence[str], run: Run, report: Callable[[str], None], *, resume: bool, is_first: bool
+) -> None:
+    """Tell a run's faults, and write them into its folder unless another run is in it.
+
+    Args:
+        faults: a line for each.
+        run: whose they are.
+        report: told of the first.
+        resume: whether what is in the folder is the run's own.
+        is_first: whether this process writes.
+    """
+    is_free = resume or not run.is_begun
+    path = run.folder / FILE
+    if is_first and is_free:
+        write(faults, path)
+    tell(faults, report, path if is_free else None)
 
 
 def write(faults: Sequence[str], path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 
 from service.contract import DataSource
@@ -16,6 +15,7 @@ from training.best import Outcome
 from training.data.mask_pictures import collate
 from training.data.mask_sheet import contact_sheet
 from training.data.order import evenly
+from training.devices import processes
 from training.loop import fit
 from training.nets.pixels import Pixels
 from training.nets.segmentation import architectures, loading
@@ -101,8 +101,14 @@ def train(config: Segment, fabric: Fabric, report: Report = lambda _: None) -> R
     """
     config = config.resolved()
     architecture = architectures.find(config.architecture)
-    gathered = gather(config, architecture.pad_value, report, processes=_processes(fabric))
-    _tell_faults(config, gathered, fabric, report)
+    gathered = gather(config, architecture.pad_value, report, processes=processes(fabric))
+    faults.keep(
+        gathered.faults,
+        Run(config.run / config.name),
+        report,
+        resume=config.resume,
+        is_first=fabric.is_global_zero,
+    )
     report(
         f"{len(gathered.train)} pictures to train on, {len(gathered.held_out)} held out, "
         f"{len(gathered.test)} to test; {len(gathered.classes)} classes"
@@ -127,20 +133,6 @@ def train(config: Segment, fabric: Fabric, report: Report = lambda _: None) -> R
     report(f"measuring on {len(gathered.test)} test pictures")
     quality = _measured(config, module, gathered, fabric)
     return Results(architecture, module.cpu(), gathered, begun, outcome, quality)
-
-
-def _processes(fabric: Fabric) -> int:
-    """How many train on this machine."""
-    strategy = fabric.strategy
-    return strategy.num_processes if isinstance(strategy, DDPStrategy) else 1
-
-
-def _tell_faults(config: Segment, gathered: Gathered, fabric: Fabric, report: Report) -> None:
-    folder = config.run / config.name
-    is_free = config.resume or not Run(folder).is_begun  # or it belongs to another run
-    if fabric.is_global_zero and is_free:
-        faults.write(gathered.faults, folder / faults.FILE)
-    faults.tell(gathered.faults, report, folder / faults.FILE if is_free else None)
 
 
 def _begin_as_identity(
