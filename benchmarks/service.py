@@ -47,7 +47,7 @@ def report(model: str, picture: bytes, seconds: float, *, with_overload: bool) -
     url = f"http://127.0.0.1:{port}{path}"
     body = multipart(picture)
     command = [sys.executable, "-m", "service", "serve", "--port", str(port)]
-    piece = seconds / ROUNDS
+    piece = max(1, round(seconds / ROUNDS))  # wrk counts whole ones
     with running(command, f"http://127.0.0.1:{port}/readyz"):
         wrk(url, body, 8, 2)  # warm
         print(f"Model {model}, picture of {len(picture):,} bytes, {seconds:g} s a row.\n")
