@@ -42,6 +42,11 @@ class Obtained:
     sha256: str
     first_use: bool
 
+    @property
+    def note(self) -> str:
+        """What to tell the user; empty if there is nothing."""
+        return f"trusted on first use: sha256 {self.sha256}" if self.first_use else ""
+
 
 def resolve(locator: str, sha256: str, downloads: Path | None = None) -> Path:
     """The path of a file, fetched if it is not cached.

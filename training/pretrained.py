@@ -19,19 +19,13 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What came of loading.
+class Loaded(files.Obtained):
+    """What came of loading a file.
 
     Attributes:
-        path: of the file.
-        sha256: of the file.
-        first_use: the file was trusted because nothing told its hash; show it to the user.
         fresh: names of the parameters that kept the values the network was built with.
     """
 
-    path: Path
-    sha256: str
-    first_use: bool
     fresh: tuple[str, ...]
 
 

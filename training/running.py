@@ -1,6 +1,7 @@
 """What the command of every task does: train, say how it went, write figures, export."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,11 @@ class Steps(Generic[C, R]):
     table: Callable[[R], Table]
     publish: Callable[[C, R, str], Exportable]
     leaves: str
+
+
+def number_or_none(value: float) -> float | None:
+    """A figure for ``results.json``: ``None`` for what JSON has no number for."""
+    return float(value) if math.isfinite(value) else None
 
 
 def run(config: C, console: Console, arguments: Sequence[str], steps: Steps[C, R]) -> None:

@@ -10,6 +10,7 @@ The parameters carry the names of the published PyTorch conversions of Google's 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -172,6 +173,42 @@ class EfficientNetLite(nn.Module):
         return logits
 
 
+class Trunk(nn.Module):
+    """A member of the family without its head, for the maps after some of its stages.
+
+    The parameters have the names of :class:`EfficientNetLite`.
+
+    Attributes:
+        channels: of the maps, from the finest to the coarsest.
+    """
+
+    def __init__(self, name: str, taken: Sequence[int]) -> None:
+        """Build it with random weights.
+
+        Args:
+            name: a key of :data:`SCALES`.
+            taken: stages of blocks after which a map is taken, in order, from 0.
+        """
+        super().__init__()
+        net = EfficientNetLite(SCALES[name])
+        self._conv_stem, self._bn0, self._blocks = net._conv_stem, net._bn0, net._blocks
+        stages = block_stages(SCALES[name])
+        self._ends = [stages[stage][-1] for stage in taken]
+        self.channels: Sequence[int] = [
+            _out_channels(net.get_submodule(f"_blocks.{end}._project_conv")) for end in self._ends
+        ]
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """``float32[N, 3, H, W]`` -> maps ``float32[N, C, ceil(H / s), ceil(W / s)]``."""
+        maps = []
+        x = functional.relu6(self._bn0(self._conv_stem(images)))
+        for number, block in enumerate(self._blocks):
+            x = block(x)
+            if number in self._ends:
+                maps.append(x)
+        return maps
+
+
 def efficientnet_lite(name: str, classes: int = 1000) -> EfficientNetLite:
     """Build a member of the family by its name in :data:`SCALES`, with random weights.
 
@@ -190,6 +227,11 @@ def block_stages(scale: Scale) -> tuple[range, ...]:
         stages.append(range(start, end))
         start = end
     return tuple(stages)
+
+
+def _out_channels(conv: nn.Module) -> int:
+    assert isinstance(conv, nn.Conv2d)
+    return conv.out_channels
 
 
 def _repeats(index: int, scale: Scale) -> int:

@@ -1,11 +1,12 @@
 """What of a network is trained, and how fast: learning rates by depth, frozen parts."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Self
 
 from torch import nn
 
-from training.nets.architecture import Architecture, belongs
+from training.nets.architecture import Architecture, ArchitectureError, belongs
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -78,6 +79,28 @@ def freeze(net: nn.Module, architecture: Architecture) -> None:
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(belongs(name, architecture.head))
     freeze_statistics(net, architecture.head)
+
+
+def freeze_parameters(net: nn.Module, prefixes: tuple[str, ...]) -> None:
+    """Keep the parameters under some prefixes as they are."""
+    for name, parameter in net.named_parameters():
+        if belongs(name, prefixes):
+            parameter.requires_grad_(False)
+
+
+def first_stages(
+    name: str, stages: tuple[tuple[str, ...], ...], count: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Prefixes of the first stages of a network below its head, and of all others.
+
+    Raises:
+        ArchitectureError: there are not so many stages below the head; it says so of ``name``.
+    """
+    most = len(stages) - 1
+    if not 0 <= count <= most:
+        raise ArchitectureError(f"{name} has {most} stages to freeze, not {count}")
+    first, others = chain(*stages[:count]), chain(*stages[count:])
+    return tuple(first), tuple(others)
 
 
 def freeze_statistics(net: nn.Module, but: tuple[str, ...] = ()) -> None:

@@ -12,12 +12,11 @@ from training.nets.architecture import (
     IMAGENET_STD,
     ArchitectureError,
     Normalisation,
-    belongs,
 )
 from training.nets.detection.detector import Detector
 from training.nets.detection.light import light
 from training.nets.efficientnet_lite import SCALES, block_stages
-from training.nets.stages import freeze_statistics
+from training.nets.stages import first_stages, freeze_parameters, freeze_statistics
 
 #: Overlap above which the graph drops the weaker of two boxes of one class; requests ask for less.
 GRAPH_IOU = 0.6
@@ -95,13 +94,8 @@ def freeze_first(net: nn.Module, architecture: DetectorArchitecture, stages: int
     Raises:
         ArchitectureError: there are not so many stages below the heads.
     """
-    most = len(architecture.stages) - 1
-    if not 0 <= stages <= most:
-        raise ArchitectureError(f"{architecture.name} has {most} stages to freeze, not {stages}")
-    frozen = tuple(prefix for group in architecture.stages[:stages] for prefix in group)
-    for name, parameter in net.named_parameters():
-        if belongs(name, frozen):
-            parameter.requires_grad_(False)
+    first, _ = first_stages(architecture.name, architecture.stages, stages)
+    freeze_parameters(net, first)
 
 
 def _light(classifier: str) -> DetectorArchitecture:

@@ -4,14 +4,13 @@ from collections import OrderedDict
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from training.nets.efficientnet_lite import SCALES, EfficientNetLite, block_stages
+from training.nets.efficientnet_lite import Trunk
 from training.nets.stages import freeze_statistics
 
 #: Stages of blocks after which a map is taken: at 1/8, 1/16 and 1/32 of the picture's size.
@@ -22,31 +21,15 @@ _ANCHORS = tuple((side, round(side * 2**0.5)) for side in (24, 48, 96, 192))
 _RATIOS = (0.5, 1.0, 2.0)
 
 
-class LiteBody(nn.Module):
-    """EfficientNet-Lite without its classifier: ``float32[N, 3, H, W]`` to maps of three scales.
-
-    The parameters have the names of :class:`EfficientNetLite`.
-    """
+class LiteBody(Trunk):
+    """EfficientNet-Lite without its classifier: ``float32[N, 3, H, W]`` to maps of three scales."""
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        net = EfficientNetLite(SCALES[name])
-        self._conv_stem, self._bn0, self._blocks = net._conv_stem, net._bn0, net._blocks
-        stages = block_stages(SCALES[name])
-        self._ends = {stages[stage][-1]: str(at) for at, stage in enumerate(_TAKEN)}
-        self.channels = [
-            net.get_submodule(f"_blocks.{end}._project_conv").out_channels for end in self._ends
-        ]
+        super().__init__(name, _TAKEN)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Maps ``"0"``, ``"1"``, ``"2"`` at 1/8, 1/16 and 1/32 of the size."""
-        maps = OrderedDict()
-        x = functional.relu6(self._bn0(self._conv_stem(images)))
-        for number, block in enumerate(self._blocks):
-            x = block(x)
-            if number in self._ends:
-                maps[self._ends[number]] = x
-        return maps
+        return OrderedDict((str(at), found) for at, found in enumerate(self.maps(images)))
 
 
 class LiteBackbone(nn.Module):

@@ -12,7 +12,7 @@ from training.nets import architectures as classifiers
 from training.nets.detection.architectures import DetectorArchitecture
 from training.nets.detection.detector import Detector
 from training.nets.fitting import fit
-from training.pretrained import Loaded, load_pretrained
+from training.pretrained import load_pretrained
 from training.published import describe
 from training.weights import WeightsError
 
@@ -70,7 +70,7 @@ def load(
             url=torchvision_hub.url(locator.partition(":")[2]),
         )
         state = _adjusted(read_torch(obtained.path), net, architecture.published_eps)
-        return _load_detector(net, state, locator, source, keep_classes, _first_use(obtained))
+        return _load_detector(net, state, locator, source, keep_classes, obtained.note)
     if files.is_remote(locator) or not _is_path(locator):
         return _load_body(net, architecture, locator, downloads)
     obtained = files.obtain(locator, downloads)
@@ -96,10 +96,6 @@ def _is_published_detector(locator: str, architecture: DetectorArchitecture) -> 
     return True
 
 
-def _first_use(obtained: files.Obtained | Loaded) -> str:
-    return f"trusted on first use: sha256 {obtained.sha256}" if obtained.first_use else ""
-
-
 def _load_body(
     net: Detector, architecture: DetectorArchitecture, locator: str, downloads: Path | None
 ) -> Begun:
@@ -116,7 +112,7 @@ def _load_body(
     state = classifier.state_dict()
     body = net.backbone.body
     body.load_state_dict({name: state[name] for name in body.state_dict()})
-    return Begun(source.source, is_detector=False, note=_first_use(loaded))
+    return Begun(source.source, is_detector=False, note=loaded.note)
 
 
 def _load_detector(

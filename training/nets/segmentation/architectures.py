@@ -12,14 +12,13 @@ from training.nets.architecture import (
     IMAGENET_STD,
     ArchitectureError,
     Normalisation,
-    belongs,
 )
 from training.nets.efficientnet_lite import SCALES, block_stages
 from training.nets.segmentation.bodies import LiteBody, ResNetBody, VggBody
 from training.nets.segmentation.dilated import DilatedFcn
 from training.nets.segmentation.fcn import Fcn
 from training.nets.segmentation.segnet import SegNet
-from training.nets.stages import freeze_statistics
+from training.nets.stages import first_stages, freeze_parameters, freeze_statistics
 
 #: Channels before the scores of a body that is not VGG's.
 _HIDDEN = 128
@@ -90,14 +89,9 @@ def freeze_first(net: nn.Module, architecture: SegmenterArchitecture, stages: in
     Raises:
         ArchitectureError: there are not so many stages below the head.
     """
-    most = len(architecture.stages) - 1
-    if not 0 <= stages <= most:
-        raise ArchitectureError(f"{architecture.name} has {most} stages to freeze, not {stages}")
-    frozen = _prefixes(architecture.stages[:stages])
-    for name, parameter in net.named_parameters():
-        if belongs(name, frozen):
-            parameter.requires_grad_(False)
-    freeze_statistics(net, but=_prefixes(architecture.stages[stages:]))
+    first, others = first_stages(architecture.name, architecture.stages, stages)
+    freeze_parameters(net, first)
+    freeze_statistics(net, but=others)
 
 
 def class_layers(architecture: SegmenterArchitecture) -> frozenset[str]:
@@ -105,10 +99,6 @@ def class_layers(architecture: SegmenterArchitecture) -> frozenset[str]:
     with torch.device("meta"):  # takes neither time nor memory
         two, three = architecture.make(2).state_dict(), architecture.make(3).state_dict()
     return frozenset(name for name in two if two[name].shape != three[name].shape)
-
-
-def _prefixes(stages: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    return tuple(prefix for group in stages for prefix in group)
 
 
 def _light(classifier: str, stride: int) -> SegmenterArchitecture:

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torchvision.models import vgg
 
 from training.nets import architectures as classifiers
-from training.nets.efficientnet_lite import SCALES, EfficientNetLite, block_stages
+from training.nets.efficientnet_lite import Trunk
 
 
 class Body(nn.Module):
@@ -29,32 +29,17 @@ class Body(nn.Module):
         raise NotImplementedError
 
 
-class LiteBody(Body):
+class LiteBody(Trunk, Body):
     """EfficientNet-Lite without its head: maps at 1/4 (with a stride of 4), 1/8, 1/16 and 1/32."""
 
     def __init__(self, name: str, stride: int = 4) -> None:
         """Build ``efficientnet_lite0`` to ``4`` with random weights, of a stride of 4 or 8."""
-        super().__init__()
-        net = EfficientNetLite(SCALES[name])
-        self._conv_stem, self._bn0, self._blocks = net._conv_stem, net._bn0, net._blocks
-        stages = block_stages(SCALES[name])
-        taken = (2, 4, 6) if stride == 8 else (1, 2, 4, 6)
-        self._ends = frozenset(stages[stage][-1] for stage in taken)
-        self.channels = [
-            _out_channels(net.get_submodule(f"_blocks.{end}._project_conv"))
-            for end in sorted(self._ends)
-        ]
+        super().__init__(name, (2, 4, 6) if stride == 8 else (1, 2, 4, 6))
         self.stride = stride
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """See :class:`Body`."""
-        maps = []
-        x = functional.relu6(self._bn0(self._conv_stem(images)))
-        for number, block in enumerate(self._blocks):
-            x = block(x)
-            if number in self._ends:
-                maps.append(x)
-        return maps
+        return self.maps(images)
 
 
 class ResNetBody(Body):
@@ -135,8 +120,3 @@ def vgg16_features(*, batch_norm: bool) -> nn.Sequential:
             assert module.bias is not None
             nn.init.zeros_(module.bias)
     return layers
-
-
-def _out_channels(conv: nn.Module) -> int:
-    assert isinstance(conv, nn.Conv2d)
-    return conv.out_channels

@@ -12,7 +12,7 @@ from training.conversions import State, read_torch
 from training.nets import architectures as classifiers
 from training.nets.fitting import fit
 from training.nets.segmentation.architectures import SegmenterArchitecture, class_layers
-from training.pretrained import Loaded, load_pretrained
+from training.pretrained import load_pretrained
 from training.published import describe
 from training.weights import TABLE, WeightsError
 
@@ -78,7 +78,7 @@ def load(
             return _load_body(net, architecture, locator, downloads)
     of_classes = frozenset() if keep_classes else class_layers(architecture)
     fit(net, state, locator, "network", of_classes.__contains__)
-    return Begun(source, whole=True, note=_first_use(obtained))
+    return Begun(source, whole=True, note=obtained.note)
 
 
 def _is_path(locator: str) -> bool:
@@ -94,10 +94,6 @@ def _is_published_segmenter(locator: str, architecture: SegmenterArchitecture) -
             f"{locator} is not of {architecture.name}; name the architecture it is of"
         )
     return True
-
-
-def _first_use(obtained: files.Obtained | Loaded) -> str:
-    return f"trusted on first use: sha256 {obtained.sha256}" if obtained.first_use else ""
 
 
 def _load_body(
@@ -119,7 +115,7 @@ def _load_body(
         _fill_between(body, classifier)
     else:
         _fill(body, classifier, but=published.lacks)
-    return Begun(published.source, whole=False, lacks_norms=lacks_norms, note=_first_use(loaded))
+    return Begun(published.source, whole=False, lacks_norms=lacks_norms, note=loaded.note)
 
 
 def _classifier(architecture: SegmenterArchitecture, locator: str) -> str:

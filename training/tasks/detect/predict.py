@@ -44,21 +44,6 @@ def predict(
     return found
 
 
-def of_all(mine: list[Detections], part: Part) -> list[Detections]:
-    """The detections of all processes, in the order of the pictures; they call this together.
-
-    Args:
-        mine: what ``predict`` found in this process's part.
-        part: this process.
-    """
-    if part.world == 1:
-        return mine
-    parts: list[list[Detections]] = [[]] * part.world
-    torch.distributed.all_gather_object(parts, mine)
-    total = sum(map(len, parts))
-    return [parts[index % part.world][index // part.world] for index in range(total)]
-
-
 def predict_with(session: Session, pictures: BoxPictures, iou_threshold: float) -> list[Detections]:
     """What a graph finds in every picture."""
     return [

@@ -14,8 +14,9 @@ from training.nets.detection.detector import Detector
 from training.nets.pixels import Pixels
 from training.optimisation import Optimisation, optimizer
 from training.recipe import Objective, Part, Recipe
+from training.shares import of_all
 from training.tasks.detect.metrics import map50
-from training.tasks.detect.predict import of_all, predict
+from training.tasks.detect.predict import predict
 
 
 class DetectRecipe(Recipe):

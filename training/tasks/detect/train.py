@@ -1,6 +1,5 @@
 """From a configuration to a trained detector and what it is worth."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,11 +20,13 @@ from training.nets.detection.detector import Detector
 from training.nets.pixels import Pixels
 from training.recipe import Part
 from training.run import Run
+from training.running import number_or_none
+from training.shares import of_all
 from training.tasks.detect import figures
 from training.tasks.detect.config import Detect
 from training.tasks.detect.data import Gathered, gather
 from training.tasks.detect.metrics import Quality, measure
-from training.tasks.detect.predict import of_all, predict
+from training.tasks.detect.predict import predict
 from training.tasks.detect.recipe import DetectRecipe
 
 Report = Callable[[str], None]
@@ -62,15 +63,19 @@ class Results:
             "test_pictures": quality.pictures,
             "parameters": sum(p.numel() for p in self.module.parameters()),
             "best_epoch": self.outcome.epoch,
-            "held_out_map50": _number(self.outcome.best),
+            "held_out_map50": number_or_none(self.outcome.best),
             "seconds": self.outcome.seconds,
-            "test_map50": _number(quality.map50),
-            "test_map50_interval": [_number(end) for end in quality.map50_interval],
-            "test_map": _number(quality.map),
-            "test_map_interval": [_number(end) for end in quality.map_interval],
-            "test_map75": _number(quality.map75),
+            "test_map50": number_or_none(quality.map50),
+            "test_map50_interval": [number_or_none(end) for end in quality.map50_interval],
+            "test_map": number_or_none(quality.map),
+            "test_map_interval": [number_or_none(end) for end in quality.map_interval],
+            "test_map75": number_or_none(quality.map75),
             "classes": {
-                name: {"objects": int(objects), "ap50": _number(ap50), "ap": _number(ap)}
+                name: {
+                    "objects": int(objects),
+                    "ap50": number_or_none(ap50),
+                    "ap": number_or_none(ap),
+                }
                 for name, objects, ap50, ap in zip(
                     quality.classes,
                     quality.objects,
@@ -180,7 +185,3 @@ def _measured(
     figures.precision_recall(quality, folder / CURVES)
     figures.worst(found, truths, folder / WORST, threshold=config.threshold)
     return quality
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

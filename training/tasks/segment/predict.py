@@ -53,21 +53,6 @@ def confusions(module: nn.Module, pictures: MaskPictures, part: Part = WHOLE) ->
     return [_compared(pictures, index, mask) for index, mask in predict(module, pictures, part)]
 
 
-def of_all(mine: list[Confusion], part: Part) -> list[Confusion]:
-    """The matrices of all processes, in the order of the pictures; they call this together.
-
-    Args:
-        mine: of this process's pictures.
-        part: this process.
-    """
-    if part.world == 1:
-        return mine
-    parts: list[list[Confusion]] = [[]] * part.world
-    torch.distributed.all_gather_object(parts, mine)
-    total = sum(map(len, parts))
-    return [parts[index % part.world][index // part.world] for index in range(total)]
-
-
 def confusions_with(session: Session, pictures: MaskPictures) -> Sequence[Confusion]:
     """Each picture's confusion matrix by a graph."""
     found = []

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from service import contract
 from service.contract import InputGeometry
 from service.drawing import Colour
+from service.palette import written
 from service.session import Arrays, Session, split, stack
 from service.tasks.segment import deviation
 from training.data.mask_pictures import MaskPictures
@@ -110,7 +111,7 @@ def options(palette: Sequence[Colour], background: str | None) -> Mapping[str, s
         palette: the colour of each class, red, green and blue.
         background: the class that is no thing, if there is one.
     """
-    colours = " ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in palette)
+    colours = " ".join(written(colour) for colour in palette)
     return {"palette": colours} | ({} if background is None else {"background": background})
 
 

@@ -15,8 +15,9 @@ from training.nets.segmentation.architectures import SegmenterArchitecture
 from training.nets.segmentation.segmenter import Segmenter
 from training.optimisation import Optimisation, optimizer
 from training.recipe import Objective, Part, Recipe
+from training.shares import of_all
 from training.tasks.segment.metrics import measure
-from training.tasks.segment.predict import confusions, of_all
+from training.tasks.segment.predict import confusions
 
 
 class SegmentRecipe(Recipe):

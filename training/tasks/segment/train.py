@@ -1,6 +1,5 @@
 """From a configuration to a trained segmentation network and what it is worth."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,11 +24,13 @@ from training.nets.segmentation.segmenter import Segmenter
 from training.nets.stages import freeze_statistics
 from training.recipe import Part
 from training.run import Run
+from training.running import number_or_none
+from training.shares import of_all
 from training.tasks.segment import figures
 from training.tasks.segment.config import Segment
 from training.tasks.segment.data import Gathered, gather
 from training.tasks.segment.metrics import Quality, measure
-from training.tasks.segment.predict import confusions, of_all
+from training.tasks.segment.predict import confusions
 from training.tasks.segment.rarity import class_weights, picture_weights
 from training.tasks.segment.recipe import SegmentRecipe
 
@@ -69,14 +70,14 @@ class Results:
             "test_pictures": quality.pictures,
             "parameters": sum(p.numel() for p in self.module.parameters()),
             "best_epoch": self.outcome.epoch,
-            "held_out_miou": _number(self.outcome.best),
+            "held_out_miou": number_or_none(self.outcome.best),
             "seconds": self.outcome.seconds,
-            "test_miou": _number(quality.miou),
-            "test_miou_interval": [_number(end) for end in quality.miou_interval],
-            "test_pixel_accuracy": _number(quality.pixel_accuracy),
-            "test_class_accuracy": _number(quality.class_accuracy),
+            "test_miou": number_or_none(quality.miou),
+            "test_miou_interval": [number_or_none(end) for end in quality.miou_interval],
+            "test_pixel_accuracy": number_or_none(quality.pixel_accuracy),
+            "test_class_accuracy": number_or_none(quality.class_accuracy),
             "classes": {
-                name: {"pixels": int(pixels), "iou": _number(iou)}
+                name: {"pixels": int(pixels), "iou": number_or_none(iou)}
                 for name, pixels, iou in zip(
                     quality.classes, quality.confusion.sum(1), quality.iou, strict=True
                 )
@@ -208,7 +209,3 @@ def _measured(config: Segment, module: Segmenter, gathered: Gathered, fabric: Fa
     figures.confusion(quality, folder / CONFUSION)
     figures.masks(module, gathered.test, found, folder / MASKS)
     return quality
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -16,9 +16,10 @@ from training.data.mask_folders import read_masks
 from training.data.mask_pictures import MaskPictures
 from training.data.masked import VOID, Masked, read_mask
 from training.recipe import Part
+from training.shares import of_all
 from training.tasks.segment import predict as predictions
 from training.tasks.segment.metrics import confusion
-from training.tasks.segment.predict import confusions, item, mask_of, of_all, predict
+from training.tasks.segment.predict import confusions, item, mask_of, predict
 
 SIZE = 64
 
