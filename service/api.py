@@ -15,7 +15,7 @@ from service.rendering import MEDIA_TYPES
 from service.route import TaskRoute
 from service.state import State, StateOf, state_of
 from service.task import Draw, Params
-from service.tasks import classify, detect, segment
+from service.tasks import caption, classify, detect, segment
 
 router = APIRouter()
 tasks = APIRouter(route_class=TaskRoute, tags=["tasks"])
@@ -218,6 +218,18 @@ async def segment_images(request: Request, params: Annotated[segment.Params, Que
     coloured and a legend.
     """
     return await _answer(request, segment.NAME, params, _MASKS)
+
+
+@tasks.post(
+    "/caption",
+    summary="What a picture shows, as a sentence",
+    response_model=caption.Result | list[caption.Result | Problem],
+    responses=_DEVICE | _IMAGE_PROBLEMS,
+    openapi_extra=_IMAGE_BODY,
+)
+async def caption_images(request: Request, params: Annotated[caption.Params, Query()]) -> Response:
+    """Describe one picture, or each of several in order."""
+    return await _answer(request, caption.NAME, params)
 
 
 @router.get("/models", tags=["models"], summary="The models on offer")

@@ -66,10 +66,11 @@ def limit(model: Model, picture: bytes, limits: Limits, seconds: float) -> Rate:
 
 def whole_way(model: Model, picture: bytes, limits: Limits, lone: bool = False) -> None:
     """Take one picture all the way in the calling thread."""
-    prepared = prepare(model, picture, limits)
+    params = model.task.Params()
+    prepared = prepare(model, picture, limits, params)
     outputs = model.sessions[prepared.role].run([prepared.inputs], lone=lone)[0]
     timing = Timing(decode=0, queue=0, run=0, total=0)
-    finish(model, outputs, prepared.placement, timing, model.task.Params())
+    finish(model, outputs, prepared.placement, timing, params)
 
 
 def rate(call: Callable[[], object], threads: int, seconds: float) -> Rate:
@@ -128,5 +129,5 @@ def _in_batches(session: Session, inputs: Arrays, count: int, seconds: float) ->
 
 
 def _inputs(model: Model, picture: bytes, limits: Limits) -> tuple[str, Arrays]:
-    prepared = prepare(model, picture, limits)
+    prepared = prepare(model, picture, limits, model.task.Params())
     return prepared.role, prepared.inputs

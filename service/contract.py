@@ -23,6 +23,7 @@ from service.errors import ManifestError
 
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.npz"
+MAX_ASSET_BYTES = 16 << 20
 
 Precision = Literal["fp32", "fp16", "int8"]
 DType = Literal["bool", "uint8", "int8", "int32", "int64", "float16", "float32", "string"]
@@ -156,7 +157,8 @@ class Manifest(_Frozen):
 
     ``graphs`` maps a role (``"main"`` where there is one graph) to its variants by precision.
     ``default`` marks the model a task uses when the caller names none.
-    ``options`` holds what only the task's own module understands.
+    ``options`` holds what only the task's own module understands, and so do the files that
+    ``assets`` names, such as a vocabulary; each has at most MAX_ASSET_BYTES.
     """
 
     schema_version: Literal[1] = 1
@@ -255,6 +257,15 @@ def require_tensor(
                 f"{where}.{precision}: {tensor} is {found.dtype}{list(found.shape)}, "
                 f"task {manifest.task!r} needs {dtype}{list(shape)}"
             )
+
+
+def shape_of(manifest: Manifest, role: str, tensor: str) -> tuple[Dimension, ...]:
+    """The shape of an input or output as the first variant of a role has it; empty without one."""
+    for variant in manifest.graphs.get(role, {}).values():
+        for spec in (*variant.inputs, *variant.outputs):
+            if spec.name == tensor:
+                return spec.shape
+    return ()
 
 
 def describe(error: ValidationError) -> str:

@@ -53,7 +53,7 @@ def items(golden: Golden, role: str, kind: str) -> list[Arrays]:
     if len(counts) != 1 or counts <= {(), (0,)}:
         raise GraphError(f"golden: no arrays {prefix}*, empty ones, or of differing batch sizes")
     (count,) = counts.pop()
-    return [{name: a[row] for name, a in arrays.items()} for row in range(count)]
+    return [{name: a[row, ...] for name, a in arrays.items()} for row in range(count)]
 
 
 def tensorwise(actual: Arrays, expected: Arrays) -> float:

@@ -27,10 +27,10 @@ from service.task import Answered, ImageSeen, Inferred, ModelUsed, Params, Prepa
 log = logging.getLogger(__name__)
 
 
-def prepare(model: Model, image: bytes, limits: Limits) -> Prepared:
+def prepare(model: Model, image: bytes, limits: Limits, params: Params) -> Prepared:
     """Decode an encoded picture, no larger than the model needs it, and make it ready."""
     picture = decode(image, limits, partial(needed_size, geometry=model.manifest.input))
-    return model.task.prepare(picture, model.manifest)
+    return model.task.prepare(picture, model.manifest, params)
 
 
 def finish(
@@ -48,7 +48,7 @@ def inferred(model: Model, outputs: Arrays, placement: Placement, timing: Timing
         "image": ImageSeen(width=placement.width, height=placement.height),
         "timing_ms": timing,
     }
-    return Inferred(manifest, outputs, placement, common)
+    return Inferred(manifest, outputs, placement, common, model.assets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Job:
             return
         try:
             self._began = time.monotonic()
-            prepared = prepare(self._model, self._image, self._limits)
+            prepared = prepare(self._model, self._image, self._limits, self._params)
             self._prepared = time.monotonic()
             if self.promise.is_abandoned():
                 return

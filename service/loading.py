@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.admission import Admission
 from service.batching import Answer, Batcher
-from service.contract import FileRef, Manifest, Precision, read_manifest
+from service.contract import MAX_ASSET_BYTES, FileRef, Manifest, Precision, read_manifest
 from service.device import Device
 from service.errors import GraphError, ManifestError
 from service.golden import Golden, read_golden, replay
@@ -36,6 +36,7 @@ class Model:
         admission: counts its items in flight.
         meter: its metrics.
         sessions: the open graphs by role, for measurements; requests go through the batcher.
+        assets: the content of each of the manifest's assets.
         deviation: of the replayed golden outputs.
         load_s: seconds it took to load.
     """
@@ -48,6 +49,7 @@ class Model:
     admission: Admission
     meter: Meter
     sessions: Sessions
+    assets: Mapping[str, bytes]
     deviation: float
     load_s: float
 
@@ -66,12 +68,13 @@ class Loader:
         """Load the model in ``folder`` and leave it warm.
 
         Raises:
-            ManifestError: the manifest breaks the contract or does not suit its task.
+            ManifestError: the manifest breaks the contract, or it or an asset does not suit its
+                task.
             GraphError: a file is missing or altered, a graph does not match its manifest, or
                 the golden outputs do not come back.
         """
         started = time.monotonic()
-        manifest, task = self._read(folder)
+        manifest, assets, task = self._read(folder)
         golden = read_golden(verified(folder, manifest.golden, "golden"))
         precision, sessions, deviation = choose(
             manifest,
@@ -82,7 +85,7 @@ class Loader:
             wanted=self.settings.precision,
             max_quality_loss=self.settings.max_quality_loss,
         )
-        model = self._serve(manifest, task, precision, sessions, deviation, started)
+        model = self._serve(manifest, assets, task, precision, sessions, deviation, started)
         log.info(
             "loaded %s version %s as %s on %s in %.2f s",
             manifest.name,
@@ -102,7 +105,7 @@ class Loader:
         Raises:
             ModelError: as load does, at the first variant that fails.
         """
-        manifest, task = self._read(folder)
+        manifest, _, task = self._read(folder)
         golden = read_golden(verified(folder, manifest.golden, "golden"))
         for precision in manifest.precisions:
             sessions = self.open(folder, manifest, precision)
@@ -121,19 +124,21 @@ class Loader:
             )
         return sessions
 
-    def _read(self, folder: Path) -> tuple[Manifest, Task]:
+    def _read(self, folder: Path) -> tuple[Manifest, Mapping[str, bytes], Task]:
         manifest = read_manifest(folder)
         task = self.tasks.get(manifest.task)
         if task is None:
             raise ManifestError(
                 f"{folder.name}: task: {manifest.task!r} is none of {', '.join(self.tasks)}"
             )
-        task.check(manifest)
-        return manifest, task
+        assets = read_assets(folder, manifest)
+        task.check(manifest, assets)
+        return manifest, assets, task
 
     def _serve(
         self,
         manifest: Manifest,
+        assets: Mapping[str, bytes],
         task: Task,
         precision: Precision,
         sessions: Sessions,
@@ -173,9 +178,30 @@ class Loader:
             admission,
             meter,
             sessions,
+            assets,
             deviation,
             load_s=time.monotonic() - started,
         )
+
+
+def read_assets(folder: Path, manifest: Manifest) -> Mapping[str, bytes]:
+    """The content of every asset of a model, by its name in the manifest.
+
+    Raises:
+        ManifestError: one is larger than MAX_ASSET_BYTES.
+        GraphError: as verified.
+    """
+    contents = {}
+    for name, ref in manifest.assets.items():
+        field = f"{manifest.name}: assets.{name}"
+        path = verified(folder, ref, field)
+        size = path.stat().st_size
+        if size > MAX_ASSET_BYTES:
+            raise ManifestError(
+                f"{field}.file: {path} has {size:,} bytes; at most {MAX_ASSET_BYTES:,} are read"
+            )
+        contents[name] = path.read_bytes()
+    return contents
 
 
 def verified(folder: Path, ref: FileRef, field: str) -> Path:

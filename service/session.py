@@ -24,7 +24,8 @@ from service.errors import DeviceError, GraphError, InferenceError
 log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
-"""Tensors by name, without the batch dimension when they belong to one item."""
+"""Tensors by name, without the batch dimension when they belong to one item; a number of one item
+is an array of shape ``()``."""
 
 _DTYPE_OF_ORT: Mapping[str, DType] = {
     "tensor(bool)": "bool",
@@ -213,7 +214,7 @@ def split(outputs: Mapping[str, NDArray[Any]], count: int) -> list[Arrays]:
     for name, array in outputs.items():
         if not array.shape or array.shape[0] != count:
             raise InferenceError(f"output {name!r} has shape {array.shape} for a batch of {count}")
-    return [{name: array[row] for name, array in outputs.items()} for row in range(count)]
+    return [{name: array[row, ...] for name, array in outputs.items()} for row in range(count)]
 
 
 def check_signature(session: ort.InferenceSession, variant: Variant, field: str) -> None:

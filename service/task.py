@@ -81,12 +81,14 @@ class Inferred:
     Attributes:
         outputs: output name to array, without the batch dimension.
         common: the fields of Answered.
+        assets: the content of the model's other files, by their names in the manifest.
     """
 
     manifest: Manifest
     outputs: Arrays
     placement: Placement
     common: Mapping[str, Any] = field(repr=False)
+    assets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 Original = Callable[[], Image.Image]
@@ -109,12 +111,17 @@ class Task(Protocol):
         """The task's query parameters."""
         ...
 
-    def check(self, manifest: Manifest) -> None:
-        """Raise ManifestError, naming the field, if the manifest cannot serve this task."""
+    def check(self, manifest: Manifest, assets: Mapping[str, bytes]) -> None:
+        """Raise ManifestError, naming the field, if the model cannot serve this task.
+
+        Args:
+            manifest: of the model.
+            assets: the content of each file that ``manifest.assets`` names.
+        """
         ...
 
-    def prepare(self, picture: Picture, manifest: Manifest) -> Prepared:
-        """Make a picture ready for the graph."""
+    def prepare(self, picture: Picture, manifest: Manifest, params: Any) -> Prepared:
+        """Make a picture, and what the parameters tell the graph, ready for it."""
         ...
 
     def finish(self, inferred: Inferred, params: Any) -> Answered:

@@ -15,11 +15,12 @@ from training.calibration import calibrate
 from training.exportable import Exportable, Graph
 from training.graph import reference, to_onnx
 from training.half import round_maps
-from training.model_folder import ModelFolder, Variants, replacing
+from training.model_folder import ModelFolder, replacing
 from training.onnx_file import to_float16
 from training.parity import check_parity
 from training.provenance import provenance
 from training.quantize import quantize, to_observe
+from training.stored_half import store_in_half
 
 Report = Callable[[str], None]
 _UNMEASURED = Parity(tolerance=0, measured=0)
@@ -71,6 +72,8 @@ class _Build:
             )
             for precision in graph.precisions:
                 self.folder.record_outputs(role, precision, graph.golden, graph.tolerance)
+        for name, asset in self.exportable.assets.items():
+            self.folder.add_asset(name, asset.file, asset.content)
         manifest = Manifest(
             name=self.exportable.name,
             version=self.exportable.version,
@@ -80,6 +83,7 @@ class _Build:
             graphs=self.folder.variants,
             input=self.exportable.input,
             labels=self.exportable.labels,
+            assets=self.folder.assets,
             options=self.exportable.options,
             golden=self.folder.write_golden(),
             metrics=self._metrics(before),
@@ -96,6 +100,8 @@ class _Build:
     def _add_variants(self, role: str, graph: Graph) -> None:
         self.report(f"{role}: exporting")
         model = to_onnx(graph)
+        if graph.half_weights:
+            model = store_in_half(model)
         self.folder.add(role, "fp32", model, Parity(tolerance=graph.tolerance, measured=0))
         self.report(f"{role}: comparing with PyTorch on {len(graph.checked)} inputs")
         measured = check_parity(
@@ -122,7 +128,7 @@ class _Build:
     def _metrics(self, before: Manifest | None) -> tuple[Metric, ...]:
         variants = self.folder.variants
         if self.exportable.evaluate is None:
-            return _still_true(variants, before)
+            return _still_true(self.folder, before)
         shared = [
             precision
             for precision in next(iter(variants.values()))
@@ -147,9 +153,9 @@ class _Build:
         return tuple(metrics)
 
 
-def _still_true(variants: Variants, before: Manifest | None) -> tuple[Metric, ...]:
+def _still_true(folder: ModelFolder, before: Manifest | None) -> tuple[Metric, ...]:
     """The figures measured earlier, of those variants whose files are byte for byte the same."""
-    if before is None:
+    if before is None or folder.assets != before.assets:
         return ()
 
     def hashes(graphs: Mapping[str, Mapping[Precision, Variant]], precision: Precision) -> object:
@@ -158,5 +164,5 @@ def _still_true(variants: Variants, before: Manifest | None) -> tuple[Metric, ..
     return tuple(
         metric
         for metric in before.metrics
-        if hashes(variants, metric.variant) == hashes(before.graphs, metric.variant)
+        if hashes(folder.variants, metric.variant) == hashes(before.graphs, metric.variant)
     )

@@ -11,7 +11,7 @@ from service.golden import Deviation, tensorwise
 from service.session import Arrays, Session
 from training.card import Card
 
-__all__ = ["Card", "Evaluate", "Exportable", "Graph", "Same", "Score"]
+__all__ = ["Asset", "Card", "Evaluate", "Exportable", "Graph", "Same", "Score"]
 
 Same = Callable[[Arrays, Arrays], bool]
 """Whether two outputs for one item mean the same: (expected, actual)."""
@@ -34,6 +34,19 @@ Evaluate = Callable[[Mapping[str, Session]], Sequence[Score]]
 
 
 @dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that a model needs beside its graphs, such as a vocabulary.
+
+    Attributes:
+        file: its name in the folder of the version.
+        content: of at most ``service.contract.MAX_ASSET_BYTES``.
+    """
+
+    file: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """One graph of a model.
 
@@ -49,6 +62,8 @@ class Graph:
         tolerance: how far fp32 may stand from PyTorch, as the exportable's ``deviation`` has it.
         same: a further condition every checked item must meet.
         keep_float: names of ONNX nodes the 8-bit variant computes in float32.
+        half_weights: the fp32 file holds weights in 16 bits, as ``training.stored_half`` has it;
+            for a module whose weights are rounded already.
         has_coordinates: the graph also computes coordinates, which float16 would spoil: its fp16
             variant rounds what computes feature maps alone.
         translations: how the exporter writes operators of our own, by the operator.
@@ -65,6 +80,7 @@ class Graph:
     tolerance: float = 1e-4
     same: Same | None = None
     keep_float: frozenset[str] = frozenset()
+    half_weights: bool = False
     has_coordinates: bool = False
     translations: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
 
@@ -77,7 +93,8 @@ class Graph:
 class Exportable:
     """A model ready to be exported; the fields are the manifest's where they share a name.
 
-    ``deviation`` is the task's of the same name in the service.
+    ``assets`` are the files by their names in the manifest. ``deviation`` is the task's of the same
+    name in the service.
     """
 
     name: str
@@ -93,6 +110,7 @@ class Exportable:
     default: bool = False
     labels: tuple[str, ...] = ()
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    assets: Mapping[str, Asset] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     evaluate: Evaluate | None = None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from service.contract import (
     GOLDEN_FILE,
     MANIFEST_FILE,
+    MAX_ASSET_BYTES,
     FileRef,
     Manifest,
     Parity,
@@ -75,6 +76,7 @@ class ModelFolder:
     Attributes:
         path: of the folder; its name is the model's.
         variants: what was added, by role and precision.
+        assets: other files that were added, by name.
     """
 
     def __init__(self, path: Path, version: str, deviation: Deviation = tensorwise) -> None:
@@ -88,6 +90,7 @@ class ModelFolder:
         configure(_ARENA_MIB)
         self.path = path
         self.variants: Variants = {}
+        self.assets: dict[str, FileRef] = {}
         self._version = version
         self._deviation = deviation
         self._golden: dict[str, NDArray[Any]] = {}
@@ -99,6 +102,30 @@ class ModelFolder:
         file = f"{self._version}/{stem}{suffix}.onnx"
         described = variant(model, file, save(model, self.path / file), parity)
         self.variants.setdefault(role, {})[precision] = described
+
+    def add_asset(self, name: str, file: str, content: bytes) -> None:
+        """Write a file that is no graph.
+
+        Args:
+            name: in the manifest.
+            file: its name in the folder of the version.
+            content: of the file.
+
+        Raises:
+            ValueError: it is larger than the service reads, or is to lie outside the folder.
+            FileExistsError: there is such a file.
+        """
+        if len(content) > MAX_ASSET_BYTES:
+            raise ValueError(
+                f"asset {name!r} has {len(content):,} bytes; at most {MAX_ASSET_BYTES:,} are served"
+            )
+        sha256 = hashlib.sha256(content).hexdigest()
+        described = FileRef(file=f"{self._version}/{file}", sha256=sha256)
+        path = self.path / described.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as written:
+            written.write(content)
+        self.assets[name] = described
 
     def note_parity(self, role: str, precision: Precision, parity: Parity) -> None:
         """Say how closely a variant meets its reference."""

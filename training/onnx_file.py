@@ -61,12 +61,20 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
 
 def strip(model: onnx.ModelProto) -> None:
     """Take out what the exporter noted about its sources: file names, stack traces, versions."""
-    graph = model.graph
-    for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+    del model.metadata_props[:]
+    model.doc_string = ""
+    model.graph.name = "main"
+    del model.graph.value_info[:]
+    _strip(model.graph)
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    """The same of a graph, and of those within its nodes."""
+    tensors = graph.initializer
+    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *tensors):
         del item.metadata_props[:]
         item.doc_string = ""
-    for tensor in graph.initializer:
-        del tensor.metadata_props[:]
-        tensor.doc_string = ""
-    graph.name = "main"
-    del graph.value_info[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _strip(attribute.g)

@@ -3,6 +3,6 @@
 from collections.abc import Mapping
 
 from service.task import Task
-from service.tasks import classify, detect, segment
+from service.tasks import caption, classify, detect, segment
 
-TASKS: Mapping[str, Task] = {task.NAME: task for task in (classify, detect, segment)}
+TASKS: Mapping[str, Task] = {task.NAME: task for task in (classify, detect, segment, caption)}

@@ -1,5 +1,6 @@
 """Classification: which of the model's labels a picture shows."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import numpy as np
@@ -42,7 +43,7 @@ class Result(Answered):
     predictions: list[Prediction]
 
 
-def check(manifest: Manifest) -> None:
+def check(manifest: Manifest, assets: Mapping[str, bytes]) -> None:  # noqa: ARG001
     """Ask for ``images: uint8[N,H,W,3]`` -> ``logits: float32[N,C]`` and C labels.
 
     Raises:
@@ -55,7 +56,7 @@ def check(manifest: Manifest) -> None:
         raise ManifestError(f"model {manifest.name!r}: labels: a classifier needs at least one")
 
 
-def prepare(picture: Picture, manifest: Manifest) -> Prepared:
+def prepare(picture: Picture, manifest: Manifest, params: Params) -> Prepared:  # noqa: ARG001
     """Resize the picture to ``images: uint8[H,W,3]``."""
     images, placement = fit(picture, manifest.input)
     return Prepared({"images": images}, placement)

@@ -1,5 +1,6 @@
 """Detection: where in a picture objects are, and which of the model's labels each has."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import numpy as np
@@ -8,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from service import detections, labels, task
 from service.boxes import suppress
-from service.contract import Dimension, Manifest, require_tensor
+from service.contract import Dimension, Manifest, require_tensor, shape_of
 from service.drawing import Tagged, draw_boxes, readable
 from service.errors import ManifestError
 from service.images import Picture
@@ -73,7 +74,7 @@ class Result(Answered):
     detections: list[Detection]
 
 
-def check(manifest: Manifest) -> None:
+def check(manifest: Manifest, assets: Mapping[str, bytes]) -> None:  # noqa: ARG001
     """Ask for ``images: uint8[N,H,W,3]`` -> boxes, scores, labels and their count, D slots each.
 
     ``boxes: float32[N,D,4]`` (x_min, y_min, x_max, y_max in pixels of the input),
@@ -105,7 +106,7 @@ def check(manifest: Manifest) -> None:
             raise ManifestError(f"{model}: options.{name}: a detector needs a number from 0 to 1")
 
 
-def prepare(picture: Picture, manifest: Manifest) -> Prepared:
+def prepare(picture: Picture, manifest: Manifest, params: Params) -> Prepared:  # noqa: ARG001
     """Resize the picture to ``images: uint8[H,W,3]``."""
     images, placement = fit(picture, manifest.input)
     return Prepared({"images": images}, placement)
@@ -180,8 +181,5 @@ def deviation(actual: Arrays, expected: Arrays) -> float:
 
 def _slots(manifest: Manifest) -> Dimension:
     """How many slots a variant's boxes have, so that all tensors can be asked for as many."""
-    for variant in manifest.graphs.get("main", {}).values():
-        for tensor in variant.outputs:
-            if tensor.name == "boxes" and len(tensor.shape) == 3:
-                return tensor.shape[1]
-    return "D"
+    shape = shape_of(manifest, "main", "boxes")
+    return shape[1] if len(shape) == 3 else "D"

@@ -115,7 +115,7 @@ class Result(Answered):
     segments: list[Segment]
 
 
-def check(manifest: Manifest) -> None:
+def check(manifest: Manifest, assets: Mapping[str, bytes]) -> None:  # noqa: ARG001
     """Ask for ``images: uint8[N,H,W,3]`` -> mask and confidence of the same size, 2 to 255 labels.
 
     ``mask: uint8[N,H,W]`` holds positions in the labels, ``confidence: uint8[N,H,W]`` the
@@ -142,7 +142,7 @@ def check(manifest: Manifest) -> None:
     palette(manifest)
 
 
-def prepare(picture: Picture, manifest: Manifest) -> Prepared:
+def prepare(picture: Picture, manifest: Manifest, params: Params) -> Prepared:  # noqa: ARG001
     """Resize the picture to ``images: uint8[H,W,3]``."""
     images, placement = fit(picture, manifest.input)
     return Prepared({"images": images}, placement)

@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime as ort
 import pytest
-from fabricate import Tiny, TinyDetector, TinySegmenter
+from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter
 from PIL import Image
 
 pytestmark = pytest.mark.live
@@ -268,6 +268,30 @@ def test_masks_come_as_json_small_or_large_or_as_pictures(tmp_path: Path) -> Non
         response, body = ask(running, "/segment", buffer.getvalue(), "image/jpeg")
         with Image.open(io.BytesIO(body)) as drawn:
             assert drawn.size == (400, 300)
+        assert running.stop() == 0
+        assert not running.complaints()
+
+
+def test_captions_of_many_at_once_are_those_of_each_alone(tmp_path: Path) -> None:
+    TinyCaptioner().write(tmp_path)
+    names = {(255, 0, 0): "red", (0, 255, 0): "green", (0, 0, 255): "blue"}
+    texts = {1: "A.", 2: "A {}.", 3: "A {} dog.", 5: "A {} dog's BMX."}
+
+    def caption(running: Server, turn: int) -> None:
+        colour, most = list(names)[turn % 3], list(texts)[turn % 4]
+        path = f"/caption?max_length={most}&attention={str(turn % 2 == 0).lower()}"
+        response, body = ask(running, path, picture(colour), "*/*")
+        assert response.status == 200
+        (found,) = json.loads(body)["captions"]
+        assert found["text"] == texts[most].format(names[colour])
+        assert ("words" in found) == (turn % 2 == 0)
+
+    with Server(tmp_path, "--max-batch", "8") as running:
+        running.wait_until_ready()
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(partial(caption, running), range(96)))
+        assert running.metric("pictures_total") == 96
+        assert ask(running, "/caption?num_captions=4", b"", "*/*")[0].status == 422
         assert running.stop() == 0
         assert not running.complaints()
 

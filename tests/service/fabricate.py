@@ -339,6 +339,140 @@ class TinySegmenter:
         return model
 
 
+@dataclass(frozen=True)
+class TinyCaptioner:
+    """A captioner whose sentences name the picture's brightest channel.
+
+    The scores fall with the brightness of the whole. At its first and fourth word it looks where
+    the picture is red, at the second and fifth where it is green, at the third where it is blue.
+    """
+
+    name: str = "sentences"
+    size: int = 16
+    resize: ResizeRule = "squash"
+    crop: float = 1.0
+    attention: bool = True
+    default: bool = True
+
+    WORDS: ClassVar = (
+        *("<end>", "<unk>", "a", "red", "green", "blue", "dog", "'s", "BMX", "i", "see"),
+        *("brésilien", "t-shirt"),
+    )
+    """Positions from ``<end>``, 0."""
+    GRID: ClassVar = 8
+    TOKENS: ClassVar = np.array(
+        [
+            [[2, colour, 6, 7, 8], [9, 10, colour, 0, 0], [colour, 12, 0, 0, 0]]
+            for colour in (3, 4, 5)
+        ],
+        np.int32,
+    )
+    """``[3,B,T]``: of each channel the three captions."""
+    SCORES: ClassVar = np.array([-0.2, -0.5, -1.0], np.float32)
+
+    def write(self, root: Path) -> Path:
+        """Write the model's folder below ``root`` and return it."""
+        ramp = np.linspace(0, 250, self.size**2 * 3).reshape(1, self.size, self.size, 3)
+        images = np.concatenate([ramp, ramp[..., ::-1] / 2]).astype(np.uint8)
+        return _model_folder(
+            root / self.name,
+            {"fp32": self.graph()},
+            {"images": images, "max_length": np.array([5, 2], np.int32)},
+            {"vocabulary": ("vocabulary.txt", vocabulary(*self.WORDS))},
+            task="caption",
+            description="three sentences",
+            default=self.default,
+            input=InputGeometry(
+                height=self.size,
+                width=self.size,
+                resize=self.resize,
+                crop=self.crop,
+                pad_value=0,
+            ),
+        )
+
+    def graph(self) -> onnx.ModelProto:
+        """``images``, ``max_length`` -> tokens, lengths, scores and, if wanted, attention."""
+        _, beams, words = self.TOKENS.shape
+        cell = self.size // self.GRID
+        constants: dict[str, NDArray[Any]] = {
+            "one": np.array(1, np.float32),
+            "white": np.array(255, np.float32),
+            "sides": np.array([1, 2], np.int64),
+            "last": np.array([-1], np.int64),
+            "ahead": np.array([1, 2], np.int64),
+            "all_tokens": self.TOKENS,
+            "all_scores": self.SCORES,
+            "places": np.arange(words, dtype=np.int32).reshape(1, 1, words),
+            "nothing": np.array(0, np.int32),
+        }
+        nodes = [
+            helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["floats", "sides"], ["mean"], keepdims=0),
+            helper.make_node("ArgMax", ["mean"], ["channel"], axis=-1, keepdims=0),
+            helper.make_node("Gather", ["all_tokens", "channel"], ["whole"]),
+            helper.make_node("Unsqueeze", ["max_length", "ahead"], ["most"]),
+            helper.make_node("Less", ["places", "most"], ["kept"]),
+            helper.make_node("Cast", ["kept"], ["keep"], to=TensorProto.INT32),
+            helper.make_node("Mul", ["whole", "keep"], ["tokens"]),
+            helper.make_node("Greater", ["tokens", "nothing"], ["are_words"]),
+            helper.make_node("Cast", ["are_words"], ["counted"], to=TensorProto.INT32),
+            helper.make_node("ReduceSum", ["counted", "last"], ["lengths"], keepdims=0),
+            helper.make_node("ReduceMean", ["mean", "last"], ["grey"], keepdims=1),
+            helper.make_node("Div", ["grey", "white"], ["brightness"]),
+            helper.make_node("Add", ["brightness", "one"], ["factor"]),
+            helper.make_node("Mul", ["all_scores", "factor"], ["scores"]),
+        ]
+        info, float32, int32 = helper.make_tensor_value_info, TensorProto.FLOAT, TensorProto.INT32
+        outputs = [
+            info("tokens", int32, ["N", beams, words]),
+            info("lengths", int32, ["N", beams]),
+            info("scores", float32, ["N", beams]),
+        ]
+        if self.attention:
+            constants |= {
+                "blocks": np.array([-1, self.GRID, cell, self.GRID, cell, 3], np.int64),
+                "within": np.array([2, 4], np.int64),
+                "looked_at": np.array([place % 3 for place in range(words)], np.int64),
+                "grid": np.array([2, 3], np.int64),
+                "beam": np.array([1], np.int64),
+                "behind": np.array([3, 4], np.int64),
+                "little": np.array(1e-3, np.float32),
+            }
+            nodes += [
+                helper.make_node("Reshape", ["floats", "blocks"], ["cells"]),
+                helper.make_node("ReduceMean", ["cells", "within"], ["means"], keepdims=0),
+                helper.make_node("Add", ["means", "little"], ["positive"]),
+                helper.make_node("Transpose", ["positive"], ["planes"], perm=[0, 3, 1, 2]),
+                helper.make_node("Gather", ["planes", "looked_at"], ["maps"], axis=1),
+                helper.make_node("ReduceSum", ["maps", "grid"], ["sum"], keepdims=1),
+                helper.make_node("Div", ["maps", "sum"], ["weights"]),
+                helper.make_node("Unsqueeze", ["weights", "beam"], ["of_all"]),
+                helper.make_node("Cast", ["are_words"], ["mask"], to=TensorProto.FLOAT),
+                helper.make_node("Unsqueeze", ["mask", "behind"], ["of_words"]),
+                helper.make_node("Mul", ["of_all", "of_words"], ["attention"]),
+            ]
+            outputs.append(info("attention", float32, ["N", beams, words, self.GRID, self.GRID]))
+        graph = helper.make_graph(
+            nodes,
+            "sentences",
+            [
+                info("images", TensorProto.UINT8, ["N", self.size, self.size, 3]),
+                info("max_length", int32, ["N"]),
+            ],
+            outputs,
+            [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        onnx.checker.check_model(model)
+        return model
+
+
+def vocabulary(*words: str) -> bytes:
+    """A vocabulary's file."""
+    return "".join(f"{word}\n" for word in words).encode()
+
+
 def outputs(*found: Found) -> dict[str, Any]:
     """A detector's outputs for one picture, in SLOTS slots."""
     boxes, scores = np.zeros((SLOTS, 4), np.float32), np.zeros(SLOTS, np.float32)
@@ -352,10 +486,16 @@ def _model_folder(
     folder: Path,
     graphs: Mapping[Precision, onnx.ModelProto],
     golden_inputs: Mapping[str, NDArray[Any]],
+    assets: Mapping[str, tuple[str, bytes]] | None = None,
     **manifest: Any,
 ) -> Path:
-    """Write the one role of a model: graphs, what they give for the golden inputs, manifest."""
+    """Write the one role of a model: graphs, what they give for the golden inputs, manifest.
+
+    ``assets`` are files by their names in the manifest: their own name and the content.
+    """
     (folder / "1").mkdir(parents=True)
+    for file, content in (assets or {}).values():
+        (folder / "1" / file).write_bytes(content)
     variants: dict[Precision, Variant] = {}
     golden = {f"main.input.{name}": array for name, array in golden_inputs.items()}
     for precision, model in graphs.items():
@@ -377,6 +517,10 @@ def _model_folder(
         name=folder.name,
         version="1",
         graphs={"main": variants},
+        assets={
+            name: FileRef(file=f"1/{file}", sha256=sha256(folder / "1" / file))
+            for name, (file, _) in (assets or {}).items()
+        },
         golden=FileRef(file="golden.npz", sha256=sha256(folder / "golden.npz")),
         provenance=Provenance(
             command="pytest",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import encoded
-from fabricate import Tiny, TinyDetector
+from fabricate import Tiny, TinyCaptioner, TinyDetector
 
 import service
 from service import cli
@@ -204,10 +204,12 @@ def test_bench_measures_a_model_of_any_task(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     TinyDetector().write(tmp_path)
-    assert bench_of(tmp_path, "--seconds", "0.001", model="boxes") == 0
-    first, *rows = capsys.readouterr().out.splitlines()
-    assert first.split()[:2] == ["boxes", "fp32"]
-    assert len(rows) == 10
+    TinyCaptioner().write(tmp_path)
+    for model in ("boxes", "sentences"):
+        assert bench_of(tmp_path, "--seconds", "0.001", model=model) == 0
+        first, *rows = capsys.readouterr().out.splitlines()
+        assert first.split()[:2] == [model, "fp32"]
+        assert len(rows) == 10
 
 
 def test_bench_refuses_what_it_cannot_measure(

@@ -17,6 +17,7 @@ from service.contract import (
     describe,
     read_manifest,
     require_tensor,
+    shape_of,
 )
 from service.errors import ManifestError
 
@@ -266,6 +267,13 @@ def test_a_tensor_that_is_there_satisfies_a_task_whatever_its_batch_is_called(
     manifest = read_manifest(folder)
     require_tensor(manifest, "main", "images", "uint8", ("batch", 16, 16, 3))
     require_tensor(manifest, "main", "logits", "float32", ("B", 3))
+
+
+def test_the_shape_of_a_tensor_is_that_of_the_first_variant(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    assert shape_of(manifest, "main", "images") == ("N", 16, 16, 3)
+    assert shape_of(manifest, "main", "logits") == ("N", 3)
+    assert shape_of(manifest, "main", "boxes") == shape_of(manifest, "head", "logits") == ()
 
 
 def test_a_complaint_about_the_whole_document_says_so() -> None:

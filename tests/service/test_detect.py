@@ -30,7 +30,7 @@ def manifest(tmp_path: Path) -> Manifest:
 def inferred(manifest: Manifest, given: Arrays, size: tuple[int, int] = (100, 100)) -> Inferred:
     """What a run gave for a picture of a size."""
     picture = Picture(Image.new("RGB", size), *size, (0, 0, *size))
-    placement = detect.prepare(picture, manifest).placement
+    placement = detect.prepare(picture, manifest, Params()).placement
     common = {
         "model": ModelUsed(name="boxes", version="1", precision="fp32"),
         "image": ImageSeen(width=size[0], height=size[1]),
@@ -64,15 +64,15 @@ def with_tensor(manifest: Manifest, tensor: str, **changes: Any) -> Manifest:
 
 
 def test_the_contract_of_a_detector_is_accepted(manifest: Manifest) -> None:
-    detect.check(manifest)
+    detect.check(manifest, {})
     squash = {"height": 100, "width": 100, "resize": "squash"}
-    detect.check(altered(manifest, input=squash))
+    detect.check(altered(manifest, input=squash), {})
     padded = {"height": 100, "width": 100, "resize": "pad_to_multiple", "multiple": 4}
     free = with_tensor(manifest, "images", shape=("N", "H", "W", 3))
-    detect.check(altered(free, input=padded))
+    detect.check(altered(free, input=padded), {})
     for name, shape in {"boxes": ("N", "D", 4), "scores": ("N", "D"), "labels": ("N", "D")}.items():
         free = with_tensor(free, name, shape=shape)
-    detect.check(altered(free, input=padded))
+    detect.check(altered(free, input=padded), {})
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_graph_of_other_tensors_is_refused_by_name(
 ) -> None:
     named = "" if tensor == "boxes" else tensor  # how many slots is for the boxes to say
     with pytest.raises(ManifestError, match=rf"graphs\.main\.fp32: .*{named}"):
-        detect.check(with_tensor(manifest, tensor, **changes))
+        detect.check(with_tensor(manifest, tensor, **changes), {})
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -113,18 +113,18 @@ def test_a_missing_or_senseless_option_is_refused_by_name(
     if value is None:
         del options[option]
     with pytest.raises(ManifestError, match=rf"options\.{option}: "):
-        detect.check(altered(manifest, options=options))
+        detect.check(altered(manifest, options=options), {})
 
 
 def test_other_manifests_that_cannot_detect_are_refused(manifest: Manifest) -> None:
     with pytest.raises(ManifestError, match="labels: a detector needs"):
-        detect.check(altered(manifest, labels=()))
+        detect.check(altered(manifest, labels=()), {})
     cut = {"height": 100, "width": 100, "resize": "shortest_side"}
     with pytest.raises(ManifestError, match=r"input\.resize: 'shortest_side' cuts"):
-        detect.check(altered(manifest, input=cut))
+        detect.check(altered(manifest, input=cut), {})
     variants = manifest.model_dump()["graphs"]["main"]
     with pytest.raises(ManifestError, match=r"graphs\.main: task 'detect' needs this role"):
-        detect.check(altered(manifest, graphs={"other": variants}))
+        detect.check(altered(manifest, graphs={"other": variants}), {})
 
 
 def test_the_surest_come_first_with_label_and_score(manifest: Manifest) -> None:

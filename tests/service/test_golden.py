@@ -148,6 +148,17 @@ def test_a_role_is_not_confused_with_one_whose_name_begins_alike() -> None:
     assert one["x"].tolist() == [0, 0]
 
 
+def test_numbers_are_items_too(variant: Variant) -> None:
+    counts = np.array([5, 2], np.int32)
+    golden: Golden = {"main.input.images": np.zeros((2, 3)), "main.input.count": counts}
+    first, second = items(golden, "main", "input")
+    assert isinstance(first["count"], np.ndarray)
+    assert (first["count"].shape, int(first["count"]), int(second["count"])) == ((), 5, 2)
+    answer = Scripted(lambda batch, _: [{"y": item["count"] + 1} for item in batch])
+    expected = {"main.fp32.y": counts + 1}
+    assert replay(answer, variant, "main", "fp32", {**golden, **expected}) == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short"])
 def test_a_damaged_golden_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "golden.npz"

@@ -11,7 +11,7 @@ import hostile
 import httpx
 import pytest
 from conftest import encoded
-from fabricate import Tiny, TinyDetector, TinySegmenter
+from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter
 from fastapi import FastAPI
 from pictures import seeds
 from PIL import Image
@@ -33,15 +33,23 @@ GOOD = encoded((250, 0, 0))
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A classifier, a detector and a segmenter that fail on no picture."""
+    """A model of each task that fails on no picture."""
     Tiny().write(tmp_path)
     TinyDetector().write(tmp_path)
     TinySegmenter(options={}).write(tmp_path)
+    TinyCaptioner(resize="letterbox").write(tmp_path)
     return tmp_path
 
 
 @pytest.fixture(
-    params=["/classify", "/detect", "/detect drawn", "/segment?mask=polygon", "/segment drawn"]
+    params=[
+        "/classify",
+        "/detect",
+        "/detect drawn",
+        "/segment?mask=polygon",
+        "/segment drawn",
+        "/caption?attention=true",
+    ]
 )
 def endpoint(request: pytest.FixtureRequest) -> str:
     """Where pictures are posted to, and whether a picture is to come back."""
@@ -90,6 +98,9 @@ def answered(body: dict[str, Any]) -> bool:
     """Whether a body is an answer with all that a task knows of any picture."""
     if "segments" in body:  # of a model without a background
         return bool(sum(segment["share"] for segment in body["segments"]) > 0.99)
+    if "captions" in body:
+        (caption,) = body["captions"]
+        return len(caption["words"]) == 5
     return len(body.get("predictions", ())) == 3 or isinstance(body.get("detections"), list)
 
 
@@ -136,7 +147,8 @@ async def test_hostile_and_good_pictures_at_once_do_not_disturb_each_other(
         if response.headers["content-type"] != "application/json":
             return response.content
         body = response.json()
-        return body.get("predictions") or body.get("detections") or body["segments"]
+        kinds = ("predictions", "detections", "segments", "captions")
+        return next(body[kind] for kind in kinds if kind in body)
 
     async def ask(colour: tuple[int, int, int]) -> object:
         raw = {"content-type": "image/png"}

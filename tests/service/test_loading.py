@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from fabricate import Tiny, TinyDetector, sha256
+from fabricate import Tiny, TinyCaptioner, TinyDetector, sha256, vocabulary
 
 from service.admission import Admission
-from service.contract import read_manifest
+from service.contract import MAX_ASSET_BYTES, read_manifest
 from service.device import Device
 from service.errors import GraphError, InferenceError, ManifestError, ModelError
 from service.loading import Loader, Model
@@ -277,6 +277,79 @@ async def test_golden_outputs_are_compared_as_the_task_does(tmp_path: Path) -> N
     replace_golden(folder, lambda a: a.update({"main.fp32.count": a["main.fp32.count"] - 1}))
     with pytest.raises(GraphError, match=r"graphs\.main\.fp32: golden outputs differ by 0\."):
         loader_over(tmp_path).load(folder)
+
+
+async def test_assets_are_read_with_the_model(tmp_path: Path) -> None:
+    folder = TinyCaptioner().write(tmp_path)
+    content = (folder / "1/vocabulary.txt").read_bytes()
+    async with loaded(folder) as model:
+        assert model.assets == {"vocabulary": content}
+    assert [row[0] for row in loader_over(tmp_path).check(folder)] == ["fp32"]
+    async with loaded(Tiny().write(tmp_path)) as model:
+        assert model.assets == {}
+
+
+def _replace_vocabulary(folder: Path, content: bytes) -> None:
+    """Other words, with the right hash."""
+    path = folder / "1/vocabulary.txt"
+    path.write_bytes(content)
+    rewrite(folder, lambda d: d["assets"]["vocabulary"].update(sha256=sha256(path)))
+
+
+REFUSED_ASSETS: dict[str, tuple[Callable[[Path], object], type[ModelError], str]] = {
+    "altered": (
+        lambda f: _flip_a_byte(f, "1/vocabulary.txt"),
+        GraphError,
+        r"sentences: assets\.vocabulary\.sha256: .*vocabulary\.txt has [0-9a-f]{64}, the manifest",
+    ),
+    "missing": (
+        lambda f: (f / "1/vocabulary.txt").unlink(),
+        GraphError,
+        r"sentences: assets\.vocabulary\.file: .* cannot be read \(No such file",
+    ),
+    "not named": (
+        lambda f: rewrite(f, lambda d: d.update(assets={})),
+        ManifestError,
+        r"model 'sentences': assets\.vocabulary: a captioner needs its words",
+    ),
+    "no vocabulary": (
+        lambda f: _replace_vocabulary(f, b"a dog"),
+        ManifestError,
+        r"model 'sentences': assets\.vocabulary: does not end with a line end",
+    ),
+    "too large": (
+        lambda f: _replace_vocabulary(f, b"x" * (MAX_ASSET_BYTES + 1)),
+        ManifestError,
+        r"sentences: assets\.vocabulary\.file: .* has 16,777,217 bytes; at most 16,777,216 are",
+    ),
+    "outside the folder": (
+        lambda f: rewrite(f, lambda d: d["assets"]["vocabulary"].update(file="../words.txt")),
+        ManifestError,
+        r"assets\.vocabulary\.file: .* must be a relative path inside the model's folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_ASSETS)
+def test_a_model_whose_asset_is_not_what_was_promised_is_refused_by_load_and_by_check(
+    tmp_path: Path, what: str
+) -> None:
+    spoil, kind, complaint = REFUSED_ASSETS[what]
+    folder = TinyCaptioner().write(tmp_path)
+    loader = loader_over(tmp_path)
+    spoil(folder)
+    with pytest.raises(kind, match=complaint):
+        loader.load(folder)
+    with pytest.raises(kind, match=complaint):
+        list(loader.check(folder))
+
+
+async def test_an_asset_may_be_as_large_as_the_limit(tmp_path: Path) -> None:
+    folder = TinyCaptioner().write(tmp_path)
+    room = MAX_ASSET_BYTES - len(vocabulary(*TinyCaptioner.WORDS))
+    _replace_vocabulary(folder, vocabulary(*TinyCaptioner.WORDS, "z" * (room - 1)))
+    async with loaded(folder) as model:
+        assert len(model.assets["vocabulary"]) == MAX_ASSET_BYTES
 
 
 def test_a_classifier_without_labels_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from fabricate import Tiny, TinyDetector, TinySegmenter
+from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pictures import seeds
@@ -62,6 +62,7 @@ def client(tmp_path: Path) -> Iterator[requests.Session]:
     Tiny().write(tmp_path)
     TinyDetector().write(tmp_path)
     TinySegmenter().write(tmp_path)
+    TinyCaptioner().write(tmp_path)
     app: Any = create_app(Settings(models=tmp_path))
     with get_client(app) as session:  # schemathesis ends the application with the test
         while session.get("/readyz").status_code == 503:

@@ -44,7 +44,7 @@ def outputs(mask: NDArray[np.uint8] | None = None, confidence: int = 204) -> dic
 def inferred(manifest: Manifest, given: Arrays, size: Size = (WIDTH, HEIGHT)) -> Inferred:
     """What a run gave for a picture of a size."""
     picture = Picture(Image.new("RGB", size), *size, (0, 0, *size))
-    placement = segment.prepare(picture, manifest).placement
+    placement = segment.prepare(picture, manifest, Params()).placement
     common = {
         "model": ModelUsed(name="colours", version="1", precision="fp32"),
         "image": ImageSeen(width=size[0], height=size[1]),
@@ -93,12 +93,12 @@ def decoded(told: segment.Segment) -> NDArray[np.bool_]:
 
 
 def test_the_contract_of_a_segmenter_is_accepted(manifest: Manifest, tmp_path: Path) -> None:
-    segment.check(manifest)
-    segment.check(altered(manifest, options={}))
+    segment.check(manifest, {})
+    segment.check(altered(manifest, options={}), {})
     squash = {"height": HEIGHT, "width": WIDTH, "resize": "squash"}
-    segment.check(altered(manifest, input=squash))
+    segment.check(altered(manifest, input=squash), {})
     free = TinySegmenter("free", resize="pad_to_multiple").write(tmp_path)
-    segment.check(read_manifest(free))
+    segment.check(read_manifest(free), {})
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_graph_of_other_tensors_is_refused_by_name(
     manifest: Manifest, tensor: str, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(ManifestError, match=rf"graphs\.main\.fp32: .*{tensor}"):
-        segment.check(with_tensor(manifest, tensor, **changes))
+        segment.check(with_tensor(manifest, tensor, **changes), {})
 
 
 @pytest.mark.parametrize("labels", [(), ("all",), tuple(map(str, range(256)))])
@@ -129,9 +129,9 @@ def test_too_few_or_too_many_labels_are_refused(
     manifest: Manifest, labels: tuple[str, ...]
 ) -> None:
     with pytest.raises(ManifestError, match="labels: a segmenter needs 2 to 255"):
-        segment.check(altered(manifest, labels=labels))
+        segment.check(altered(manifest, labels=labels), {})
     most = tuple(map(str, range(255)))
-    segment.check(altered(manifest, labels=most, options={}))
+    segment.check(altered(manifest, labels=most, options={}), {})
 
 
 @pytest.mark.parametrize(
@@ -146,16 +146,16 @@ def test_a_senseless_option_is_refused_by_name(
     manifest: Manifest, options: Mapping[str, Any], why: str
 ) -> None:
     with pytest.raises(ManifestError, match=why):
-        segment.check(altered(manifest, options=options))
+        segment.check(altered(manifest, options=options), {})
 
 
 def test_other_manifests_that_cannot_segment_are_refused(manifest: Manifest) -> None:
     cut = {"height": HEIGHT, "width": WIDTH, "resize": "shortest_side"}
     with pytest.raises(ManifestError, match=r"input\.resize: 'shortest_side' leaves"):
-        segment.check(altered(manifest, input=cut))
+        segment.check(altered(manifest, input=cut), {})
     variants = manifest.model_dump()["graphs"]["main"]
     with pytest.raises(ManifestError, match=r"graphs\.main: task 'segment' needs this role"):
-        segment.check(altered(manifest, graphs={"other": variants}))
+        segment.check(altered(manifest, graphs={"other": variants}), {})
 
 
 def test_all_there_is_to_tell_of_a_class_is_told(manifest: Manifest) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from fabricate import Tiny, sha256
+from fabricate import Tiny, TinyCaptioner, sha256
 from onnx import TensorProto, helper
 
 from service import session as session_module
@@ -93,6 +93,32 @@ def test_narrow_and_wide_runs_agree(folder: Path, variant: Variant) -> None:
     items = pictures(3)
     for narrow, wide in zip(session.run(items), session.run(items, lone=True), strict=True):
         np.testing.assert_array_equal(narrow["logits"], wide["logits"])
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["cpu", "bound"])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_numbers_go_with_the_pictures_of_a_batch(
+    request: pytest.FixtureRequest, tmp_path: Path, count: int, bound: bool
+) -> None:
+    folder = TinyCaptioner().write(tmp_path)
+    described = read_manifest(folder).graphs["main"]["fp32"]
+    session: Session = CpuSession(folder / described.file, described, "main", 2)
+    if bound:
+        request.getfixturevalue("cuda_path_on_cpu")
+        session = CudaSession(folder / described.file, described, "main", None)
+    images = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), np.uint8)
+    for most in (range(1, 1 + count), range(count, 0, -1)):  # other numbers in the same buffers
+        items = [
+            {"images": image, "max_length": np.array(words, np.int32)}
+            for image, words in zip(images, most, strict=True)
+        ]
+        for lone in (False, True):
+            together = session.run(items, lone=lone)
+            assert [each["lengths"][0] for each in together] == list(most)
+            for item, outputs in zip(items, together, strict=True):
+                (alone,) = session.run([item], lone=lone)
+                for name, array in outputs.items():
+                    np.testing.assert_array_equal(array, alone[name])
 
 
 def test_outputs_of_an_earlier_run_are_not_overwritten_by_a_later_one(session: Session) -> None:
@@ -252,6 +278,7 @@ def test_a_batch_is_taken_apart_in_order_and_no_row_may_be_missing() -> None:
     rows = split(outputs, 3)
     assert [row["a"].tolist() for row in rows] == [[0, 1], [2, 3], [4, 5]]
     assert [int(row["b"]) for row in rows] == [7, 8, 9]
+    assert all(isinstance(row["b"], np.ndarray) and row["b"].shape == () for row in rows)
     for count in (2, 4):
         with pytest.raises(InferenceError, match=f"for a batch of {count}"):
             split(outputs, count)
@@ -264,6 +291,11 @@ def test_a_single_array_is_not_copied_to_make_a_batch_of_one() -> None:
     assert np.shares_memory(stack([array]), array)
     assert stack([array]).shape == (1, 2, 2)
     assert stack([array, array]).shape == (2, 2, 2)
+    number = np.array(7, np.int32)
+    for batch in ([number], [number, number]):
+        stacked = stack(batch)
+        assert (stacked.shape, stacked.dtype) == ((len(batch),), np.dtype(np.int32))
+        assert (stacked == 7).all()
 
 
 OVER_THE_BOUND = """

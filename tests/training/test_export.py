@@ -1,5 +1,6 @@
 """A tiny network from PyTorch to a folder the service loads."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,11 @@ from torch import nn
 from service.contract import Manifest, read_manifest
 from service.device import Device
 from service.golden import read_golden, replay
+from service.loading import read_assets
 from service.session import Session, open_session
 from service.tasks import classify
 from training.export import export
-from training.exportable import Score
+from training.exportable import Asset, Score
 from training.parity import ParityError
 
 
@@ -53,7 +55,7 @@ def exported(make_tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def test_a_folder_the_service_can_use(exported: tuple[Path, Manifest]) -> None:
     folder, manifest = exported
     assert read_manifest(folder) == manifest
-    classify.check(manifest)
+    classify.check(manifest, {})
     assert manifest.precisions == ("fp32", "fp16", "int8")
     assert sorted(contents(folder)) == [
         "1/model.fp16.onnx",
@@ -127,6 +129,67 @@ def test_figures_stay_with_unchanged_files_only(
     folder, other = export(tiny.exportable(calibration=fewer), tmp_path)
     assert {metric.variant for metric in other.metrics} == {"fp32", "fp16"}
     assert "int8: not measured since" in (folder / "MODEL_CARD.md").read_text()
+
+
+def test_assets_are_files_of_the_version(tiny: Any, tmp_path: Path) -> None:
+    assets = {"vocabulary": Asset("words.txt", b"a\nb\n"), "other": Asset("table.bin", b"\x00")}
+    made = tiny.exportable(precisions=("fp32",), assets=assets)
+    folder, manifest = export(made, tmp_path)
+    assert {name: ref.file for name, ref in manifest.assets.items()} == {
+        "vocabulary": "1/words.txt",
+        "other": "1/table.bin",
+    }
+    assert read_assets(folder, manifest) == {n: asset.content for n, asset in assets.items()}
+    assert manifest.assets["other"].sha256 == hashlib.sha256(b"\x00").hexdigest()
+
+
+def test_figures_do_not_stay_with_another_asset(tiny: Any, tmp_path: Path) -> None:
+    def again(content: bytes, **changes: Any) -> Manifest:
+        asset = {"vocabulary": Asset("words.txt", content)}
+        return export(tiny.exportable(precisions=("fp32",), assets=asset, **changes), tmp_path)[1]
+
+    measured = again(b"a", evaluate=evaluate)
+    assert measured.metrics
+    assert again(b"a").metrics == measured.metrics
+    assert again(b"b").metrics == ()
+
+
+class Cut(nn.Module):
+    """Logits of which those from ``most`` on are none."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: torch.Tensor, most: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.inner(images)
+        return logits * (torch.arange(logits.shape[1]) < most[:, None])
+
+
+def test_a_graph_may_take_a_number_with_each_picture(tiny: Any, tmp_path: Path) -> None:
+    def with_numbers(items: Sequence[Any]) -> list[dict[str, Any]]:
+        return [item | {"most": np.array(at % 4, np.int32)} for at, item in enumerate(items)]
+
+    made = tiny.exportable(
+        module=Cut(tiny.graph.module),
+        example=tiny.graph.example | {"most": torch.tensor([1, 2], dtype=torch.int32)},
+        golden=with_numbers(tiny.graph.golden),
+        checked=with_numbers(tiny.graph.checked),
+        calibration=with_numbers(tiny.graph.calibration),
+    )
+    folder, manifest = export(made, tmp_path)
+    variants = manifest.graphs["main"]
+    assert list(variants) == ["fp32", "fp16", "int8"]
+    golden = read_golden(folder / "golden.npz")
+    assert golden["main.input.most"].tolist() == [0, 1]
+    for precision, variant in variants.items():
+        specs = [(spec.name, spec.dtype, spec.shape) for spec in variant.inputs]
+        assert specs[1] == ("most", "int32", ("N",))
+        session = open_session(folder / variant.file, variant, "graphs", Device("cpu", 1))
+        assert replay(session, variant, "main", precision, golden) <= variant.parity.tolerance
+        answers = session.run(made.graphs["main"].checked)
+        for answer, item in zip(answers, made.graphs["main"].checked, strict=True):
+            assert np.count_nonzero(answer["logits"]) == int(item["most"])
 
 
 def test_nothing_measured_is_said(tiny: Any, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from training.model_folder import replacing
+from service.contract import MAX_ASSET_BYTES
+from training.model_folder import ModelFolder, replacing
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -39,6 +40,30 @@ def test_an_error_leaves_the_old_one(target: Path) -> None:
     with pytest.raises(IsADirectoryError), replacing(target) as folder:
         folder.write_text("a folder is no file")
     assert contents(target.parent) == {"pets/manifest.json": "old"}
+
+
+@pytest.mark.parametrize("file", ["words.txt", "lists/words.txt"])
+def test_an_asset_is_written_as_it_is_described(tmp_path: Path, file: str) -> None:
+    folder = ModelFolder(tmp_path, "3")
+    folder.add_asset("vocabulary", file, b"a\n")
+    (described,) = folder.assets.values()
+    assert described.file == f"3/{file}"
+    assert contents(tmp_path) == {f"3/{file}": "a\n"}
+
+
+def test_an_asset_that_could_not_be_served_is_not_written(tmp_path: Path) -> None:
+    folder = ModelFolder(tmp_path, "1")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/model.onnx").write_text("graph")
+    with pytest.raises(FileExistsError):
+        folder.add_asset("vocabulary", "model.onnx", b"a")
+    with pytest.raises(ValueError, match="'vocabulary' has 16,777,217 bytes; at most 16,777,216"):
+        folder.add_asset("vocabulary", "words.txt", b"x" * (MAX_ASSET_BYTES + 1))
+    for outside in ("../words.txt", "../../words.txt"):
+        with pytest.raises(ValueError, match="relative path inside the model's folder"):
+            folder.add_asset("vocabulary", outside, b"a")
+    assert not folder.assets
+    assert contents(tmp_path) == {"1/model.onnx": "graph"}
 
 
 def test_a_failed_swap_brings_the_old_one_back(

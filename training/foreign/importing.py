@@ -118,7 +118,7 @@ def import_classifier(
         folder.record_inputs("main", golden)
         folder.record_outputs("main", precision, golden, tolerance)
         manifest = folder.finish(_manifest(wanted, folder, kind), _card(wanted, kind))
-        classify.check(manifest)
+        classify.check(manifest, {})
     return target, manifest
 
 

@@ -184,7 +184,7 @@ def test_a_file_of_the_folder_is_answered_by_its_pixels(make: Make, folder: Path
         pixels = torch.from_numpy(images.copy()).permute(2, 0, 1)[None].float()
         expected = net((pixels - 128) / 64)
     np.testing.assert_allclose(made.logits("fp32", images[None]), expected, atol=1e-4)
-    served.check(made.manifest)
+    served.check(made.manifest, {})
 
 
 def test_grey_networks_take_colour_pictures_by_their_brightness(make: Make) -> None:

@@ -170,7 +170,7 @@ def assert_alike(one: Detections, other: Detections) -> None:
 def test_the_folder_is_a_detector_the_service_accepts(made: Made) -> None:
     manifest = read_manifest(made.folder)
     assert manifest == made.manifest
-    served.check(manifest)
+    served.check(manifest, {})
     assert manifest.labels == ("disc", "square")
     assert manifest.precisions[0] == "fp32"
     assert manifest.input.resize == "letterbox"

@@ -141,7 +141,7 @@ def test_a_graphs_figures_are_pytorchs(made: Made) -> None:
 def test_the_folder_is_a_segmenter_the_service_accepts(made: Made) -> None:
     manifest = read_manifest(made.folder)
     assert manifest == made.manifest
-    served.check(manifest)
+    served.check(manifest, {})
     assert manifest.labels == CLASSES
     assert set(manifest.precisions) == {"fp32", "fp16", "int8"}
     assert manifest.input.resize == "letterbox"

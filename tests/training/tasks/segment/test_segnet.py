@@ -118,7 +118,7 @@ def test_segnet_becomes_a_model_the_service_accepts(
     assert results.begun is not None
     folder, manifest = export(publish(config, results, "sightline-train camvid-segnet"), tmp_path)
     assert read_manifest(folder) == manifest
-    served.check(manifest)
+    served.check(manifest, {})
     assert manifest.labels == CLASSES
     assert manifest.precisions == ("fp32", "fp16")
     assert "background" not in manifest.options
