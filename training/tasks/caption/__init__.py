@@ -1,0 +1,1 @@
+"""Writing captions: a sentence for a picture."""
