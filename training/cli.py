@@ -20,6 +20,10 @@ from training.parity import ParityError
 from training.registries import RegistryError
 from training.run import RunError
 from training.scaling import Scaling
+from training.tasks.caption import command as caption_command
+from training.tasks.caption.config import Caption
+from training.tasks.caption.presets import FOLDER as CAPTIONS_FOLDER
+from training.tasks.caption.presets import PRESETS as CAPTIONERS
 from training.tasks.classify import command as classify_command
 from training.tasks.classify.ablate import Ablate
 from training.tasks.classify.config import Classify
@@ -51,6 +55,8 @@ examples:
   sightline-train segment --data my_masks --name roofs      # images/, masks/ and labels.txt
   sightline-train camvid --data CamVid
   sightline-train voc-segmenter                             # torchvision's FCN, 21 classes
+  sightline-train caption --data my_captions --name garden  # pictures and captions.csv
+  sightline-train flickr8k --data Flickr8k
   sightline-train mnist --resume                            # go on after an interruption
   sightline-train ablate --families depth --precision bf16-mixed
   sightline-train scaling --processes 1 2 4 8
@@ -109,6 +115,9 @@ COMMANDS: Mapping[str, tuple[Any, str]] = {
     "camvid": (SEGMENTERS["camvid"], "Train the network for 11 classes of a street."),
     "camvid-segnet": (SEGMENTERS["camvid-segnet"], "Train SegNet on the same pictures."),
     "voc-segmenter": (VocSegmenter(), "Fetch a published segmentation network and export it."),
+    "caption": (CAPTIONS_FOLDER, "Train a captioner on pictures and what people say of them."),
+    "flickr8k": (CAPTIONERS["flickr8k"], "Train the captioner with attention on Flickr8k."),
+    "flickr8k-nic": (CAPTIONERS["flickr8k-nic"], "Train one that sees the picture once."),
     "ablate": (Ablate(), "Train with one thing changed at a time; write a table and plots."),
     "scaling": (Scaling(), "Measure a training step with more processes and fewer bits."),
     "imagenet": (Imagenet(), "Fetch published ImageNet classifiers, verify and export them."),
@@ -149,6 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             detect_command.run(chosen, console, given)
         elif isinstance(chosen, Segment):
             segment_command.run(chosen, console, given)
+        elif isinstance(chosen, Caption):
+            caption_command.run(chosen, console, given)
         else:
             chosen.run(console)
     except _ERRORS as error:

@@ -1,5 +1,4 @@
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ from torch import nn
 from training.devices import Devices, launch
 from training.nets.architectures import build
 from training.tasks.caption import train
-from training.tasks.caption.metrics import measure
+from training.tasks.caption.metrics import Quality, measure
+from training.tasks.caption.predict import Words
 
 PARTS = {"train": range(8), "val": range(8, 12), "test": range(12, 18)}
 _COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 230)}
@@ -61,11 +61,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 def few_draws() -> Iterator[None]:
     """Trainings take their intervals from few draws of pictures; a thousand take a while."""
 
-    def few(*given: object, resamples: int) -> object:
-        return measure(*given, resamples=min(resamples, 20))  # type: ignore[arg-type]
+    def few(
+        captions: Sequence[Words], references: Sequence[Sequence[Words]], resamples: int
+    ) -> Quality:
+        return measure(captions, references, min(resamples, 20))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "measure", partial(few))
+        patch.setattr(train, "measure", few)
         yield
 
 
