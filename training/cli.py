@@ -39,6 +39,13 @@ from training.tasks.segment.config import Segment
 from training.tasks.segment.presets import FOLDER as MASKS_FOLDER
 from training.tasks.segment.presets import PRESETS as SEGMENTERS
 from training.tasks.segment.published import VocSegmenter
+from training.tasks.stylize import command as stylize_command
+from training.tasks.stylize.compare import Compare
+from training.tasks.stylize.config import Stylize
+from training.tasks.stylize.gatys import DESCRIPTION as GATYS
+from training.tasks.stylize.gatys import Gatys
+from training.tasks.stylize.presets import FOLDER as STYLES_FOLDER
+from training.tasks.stylize.presets import PRESETS as STYLIZERS
 from training.weights import WeightsError
 
 _EXAMPLES = """Train models and export them for the service.
@@ -57,6 +64,8 @@ examples:
   sightline-train voc-segmenter                             # torchvision's FCN, 21 classes
   sightline-train caption --data my_captions --name garden  # pictures and captions.csv
   sightline-train flickr8k --data Flickr8k
+  sightline-train stylize --content photos --styles paintings --name brush
+  sightline-train gatys --content a.jpg --style b.jpg --out c.png
   sightline-train mnist --resume                            # go on after an interruption
   sightline-train ablate --families depth --precision bf16-mixed
   sightline-train scaling --processes 1 2 4 8
@@ -118,6 +127,11 @@ COMMANDS: Mapping[str, tuple[Any, str]] = {
     "caption": (CAPTIONS_FOLDER, "Train a captioner on pictures and what people say of them."),
     "flickr8k": (CAPTIONERS["flickr8k"], "Train the captioner with attention on Flickr8k."),
     "flickr8k-nic": (CAPTIONERS["flickr8k-nic"], "Train one that sees the picture once."),
+    "stylize": (STYLES_FOLDER, "Train a network that gives photographs the style of paintings."),
+    "stylize-full": (STYLIZERS["stylize-full"], "Train AdaIN, from the published decoder on."),
+    "stylize-slim": (STYLIZERS["stylize-slim"], "Train the slim network for CPUs."),
+    "stylize-compare": (Compare(), "Measure networks and Gatys' optimisation on the same pairs."),
+    "gatys": (Gatys(), GATYS),
     "ablate": (Ablate(), "Train with one thing changed at a time; write a table and plots."),
     "scaling": (Scaling(), "Measure a training step with more processes and fewer bits."),
     "imagenet": (Imagenet(), "Fetch published ImageNet classifiers, verify and export them."),
@@ -160,6 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             segment_command.run(chosen, console, given)
         elif isinstance(chosen, Caption):
             caption_command.run(chosen, console, given)
+        elif isinstance(chosen, Stylize):
+            stylize_command.run(chosen, console, given)
         else:
             chosen.run(console)
     except _ERRORS as error:

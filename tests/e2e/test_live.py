@@ -21,7 +21,8 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime as ort
 import pytest
-from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter
+from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter, TinyStylizer
+from numpy.typing import NDArray
 from PIL import Image
 
 pytestmark = pytest.mark.live
@@ -292,6 +293,55 @@ def test_captions_of_many_at_once_are_those_of_each_alone(tmp_path: Path) -> Non
             list(pool.map(partial(caption, running), range(96)))
         assert running.metric("pictures_total") == 96
         assert ask(running, "/caption?num_captions=4", b"", "*/*")[0].status == 422
+        assert running.stop() == 0
+        assert not running.complaints()
+
+
+def test_many_pictures_in_many_styles_at_once_are_those_of_each_alone(tmp_path: Path) -> None:
+    stylizer = TinyStylizer()
+    stylizer.write(tmp_path)
+    random = np.random.default_rng(5)
+    contents = [random.integers(0, 256, (20 + 4 * (n % 2), 24, 3), np.uint8) for n in range(4)]
+    styles = [random.integers(30 * n, 60 * n, (16, 18, 3), np.uint8) for n in (1, 2, 3)]
+    codes = [stylizer.code(style) for style in styles]
+    wave = np.array(stylizer.presets["wave"])
+
+    def png(pixels: NDArray[np.uint8]) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def form(*parts: tuple[str, bytes]) -> bytes:
+        heads = (f'--limit\r\nContent-Disposition: form-data; name="{name}"' for name, _ in parts)
+        pieces = (head.encode() + b"\r\n\r\n" for head in heads)
+        whole = (head + data + b"\r\n" for head, (_, data) in zip(pieces, parts, strict=True))
+        return b"".join(whole) + b"--limit--\r\n"
+
+    def stylize(running: Server, turn: int) -> None:
+        content, style = contents[turn % 4], turn % 3
+        path = f"/stylize?alpha={turn / 95}" + ("&style=wave:3" if turn % 2 else "")
+        body = form(("content", png(content)), ("style", png(styles[style])))
+        connection = running.connect()
+        headers = {"content-type": "multipart/form-data; boundary=limit", "accept": "image/png"}
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        with Image.open(io.BytesIO(response.read())) as found:
+            pixels = np.asarray(found)
+        connection.close()
+        assert response.status == 200
+        code = (codes[style] + 3 * wave) / 4 if turn % 2 else codes[style]
+        expected = stylizer.expected(content, code.tolist(), turn / 95)
+        assert np.abs(pixels - expected).max() < 0.6
+
+    with Server(tmp_path, "--max-batch", "8") as running:
+        running.wait_until_ready()
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(partial(stylize, running), range(96)))
+        assert running.metric("pictures_total") == 96
+        assert running.metric("in_flight") == 0
+        listed = json.loads(running.get("/styles")[1])
+        assert [preset["name"] for preset in listed] == ["wave", "fire"]
+        assert ask(running, "/stylize", picture((1, 2, 3)), "*/*")[0].status == 422
         assert running.stop() == 0
         assert not running.complaints()
 

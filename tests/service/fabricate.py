@@ -1,6 +1,7 @@
 """Tiny real models for tests: ONNX graphs built node by node, in folders under the contract."""
 
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from PIL import Image
 
 from service.contract import (
     DataSource,
@@ -26,11 +28,15 @@ from service.contract import (
     TensorSpec,
     Variant,
 )
+from service.presets import Preset, write_presets
 
 SLOTS = 6
 
 Found = tuple[Sequence[float], float, int]
 """A box, its score and its label."""
+
+Role = tuple[Mapping[Precision, onnx.ModelProto], Mapping[str, NDArray[Any]]]
+"""A role's graphs and golden inputs."""
 
 
 @dataclass(frozen=True)
@@ -468,6 +474,189 @@ class TinyCaptioner:
         return model
 
 
+@dataclass(frozen=True)
+class TinyStylizer:
+    """A stylizer that gives each channel of a content the mean and the deviation of a style's.
+
+    That is adaptive instance normalisation of the pixels themselves; a code has the three means
+    and then the three deviations. As of a real network, a picture of less than 16 pixels a side
+    makes the run fail, and so does one whose first pixel's red is ``poison``.
+    """
+
+    name: str = "styles"
+    side: int = 64
+    style_side: int | None = 48
+    presets: Mapping[str, tuple[float, ...]] = field(
+        default_factory=lambda: {
+            "wave": (20, 60, 180, 40, 30, 20),
+            "fire": (200, 90, 10, 50, 40, 5),
+        }
+    )
+    default: bool = True
+    poison: int | None = None
+
+    EPSILON: ClassVar = 1e-3
+
+    def write(self, root: Path) -> Path:
+        """Write the model's folder below ``root`` and return it."""
+        ramp = np.linspace(0, 250, 20 * 24 * 3).reshape(1, 20, 24, 3)
+        images = np.concatenate([ramp, ramp[..., ::-1] / 2 + 9]).astype(np.uint8)
+        codes = np.array([(90, 90, 90, 30, 30, 30), (20, 60, 180, 40, 30, 20)], np.float32)
+        alpha = np.array([1, 0.5], np.float32)
+        return _model_folder(
+            root / self.name,
+            {"fp32": self.graph()},
+            {"images": images, "code": codes, "alpha": alpha},
+            {"presets": ("presets.json", self.written())} if self.presets else None,
+            {"encode": ({"fp32": self.encoder()}, {"images": images})},
+            task="stylize",
+            description="means and deviations",
+            default=self.default,
+            input=InputGeometry(height=self.side, width=self.side, resize="pad_to_multiple"),
+            options={} if self.style_side is None else {"style_side": self.style_side},
+        )
+
+    def written(self) -> bytes:
+        """The file of presets."""
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8), (9, 99, 199)).save(buffer, "JPEG")
+        return write_presets(
+            Preset(
+                name,
+                name.title(),
+                "numbers",
+                "CC0-1.0",
+                np.array(code, np.float32),
+                buffer.getvalue(),
+            )
+            for name, code in self.presets.items()
+        )
+
+    def encoder(self) -> onnx.ModelProto:
+        """``images: uint8[N,H,W,3]`` -> ``code: float32[N,6]``."""
+        nodes = [
+            *self._statistics(),
+            helper.make_node("Concat", ["mean", "deviation"], ["whole"], axis=-1),
+            helper.make_node("Squeeze", ["whole", "sides"], ["code"]),
+        ]
+        info = helper.make_tensor_value_info
+        return self._model(
+            nodes,
+            [info("images", TensorProto.UINT8, ["N", "H", "W", 3])],
+            [info("code", TensorProto.FLOAT, ["N", 6])],
+        )
+
+    def graph(self) -> onnx.ModelProto:
+        """``images``, ``code`` and ``alpha`` -> ``stylized: uint8[N,H,W,3]``."""
+        nodes = [
+            *self._statistics(),
+            helper.make_node("Unsqueeze", ["code", "sides"], ["wide"]),
+            helper.make_node("Split", ["wide"], ["aim", "spread"], axis=-1, num_outputs=2),
+            helper.make_node("Sub", ["floats", "mean"], ["centred"]),
+            helper.make_node("Add", ["deviation", "epsilon"], ["divisor"]),
+            helper.make_node("Div", ["centred", "divisor"], ["normal"]),
+            helper.make_node("Mul", ["normal", "spread"], ["spread_out"]),
+            helper.make_node("Add", ["spread_out", "aim"], ["restyled"]),
+            helper.make_node("Sub", ["restyled", "floats"], ["change"]),
+            helper.make_node("Unsqueeze", ["alpha", "behind"], ["share"]),
+            helper.make_node("Mul", ["change", "share"], ["some"]),
+            helper.make_node("Add", ["floats", "some"], ["mixed"]),
+            helper.make_node("Round", ["mixed"], ["rounded"]),
+            helper.make_node("Clip", ["rounded", "zero", "white"], ["clipped"]),
+            helper.make_node("Cast", ["clipped"], ["stylized"], to=TensorProto.UINT8),
+        ]
+        info, float32 = helper.make_tensor_value_info, TensorProto.FLOAT
+        picture: list[str | int | None] = ["N", "H", "W", 3]
+        return self._model(
+            nodes,
+            [
+                info("images", TensorProto.UINT8, picture),
+                info("code", float32, ["N", 6]),
+                info("alpha", float32, ["N"]),
+            ],
+            [info("stylized", TensorProto.UINT8, picture)],
+        )
+
+    def expected(
+        self, content: NDArray[np.uint8], code: Sequence[float], alpha: float = 1
+    ) -> NDArray[np.float64]:
+        """What the graph gives for a picture ``[H,W,3]``, to within rounding."""
+        floats, (mean, deviation) = content.astype(np.float64), np.split(self.code(content), 2)
+        aim, spread = np.split(np.asarray(code, np.float64), 2)
+        restyled = (floats - mean) / (deviation + self.EPSILON) * spread + aim
+        return np.clip(floats + alpha * (restyled - floats), 0, 255)
+
+    @staticmethod
+    def code(style: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """The code of a picture ``[H,W,3]``."""
+        pixels = style.reshape(-1, 3).astype(np.float64)
+        return np.concatenate([pixels.mean(0), pixels.std(0)])
+
+    def _statistics(self) -> list[onnx.NodeProto]:
+        """``images`` -> ``floats``, and their ``mean`` and ``deviation``, ``float32[N,1,1,3]``."""
+        poisoned = [
+            helper.make_node("Slice", ["images", "starts", "ends", "axes"], ["pixel"]),
+            helper.make_node("Equal", ["pixel", "poison"], ["is_poison"]),
+            helper.make_node("Cast", ["is_poison"], ["index"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "index"], ["picked"]),  # only 0 is in range
+            helper.make_node("ReduceSum", ["picked"], ["nothing"], keepdims=0),
+            helper.make_node("Add", ["cut", "nothing"], ["floats"]),
+        ]
+        return [
+            helper.make_node("Cast", ["images"], ["plain"], to=TensorProto.FLOAT),
+            # Reflection by 15 is there to fail where there are fewer than 16 pixels.
+            helper.make_node("Pad", ["plain", "margins"], ["padded"], mode="reflect"),
+            helper.make_node("Slice", ["padded", "inner", "outer", "sides"], ["cut"]),
+            *(poisoned if self.poison is not None else [_identity("cut", "floats")]),
+            helper.make_node("ReduceMean", ["floats", "sides"], ["mean"], keepdims=1),
+            helper.make_node("Sub", ["floats", "mean"], ["around"]),
+            helper.make_node("Mul", ["around", "around"], ["squares"]),
+            helper.make_node("ReduceMean", ["squares", "sides"], ["variance"], keepdims=1),
+            helper.make_node("Sqrt", ["variance"], ["deviation"]),
+        ]
+
+    def _model(
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+    ) -> onnx.ModelProto:
+        constants: dict[str, NDArray[Any]] = {
+            "sides": np.array([1, 2], np.int64),
+            "behind": np.array([1, 2, 3], np.int64),
+            "margins": np.array([0, 15, 15, 0, 0, 15, 15, 0], np.int64),
+            "inner": np.array([15, 15], np.int64),
+            "outer": np.array([-15, -15], np.int64),
+            "epsilon": np.array(self.EPSILON, np.float32),
+            "zero": np.array(0, np.float32),
+            "white": np.array(255, np.float32),
+            "poison": np.array(self.poison or 0, np.uint8),
+            "table": np.zeros(1, np.float32),
+            "starts": np.array([0, 0, 0], np.int64),
+            "ends": np.array([1, 1, 1], np.int64),
+            "axes": np.array([1, 2, 3], np.int64),
+        }
+        used = {name for node in nodes for name in node.input}
+        graph = helper.make_graph(
+            nodes,
+            "styles",
+            inputs,
+            outputs,
+            [
+                onnx.numpy_helper.from_array(value, name)
+                for name, value in constants.items()
+                if name in used
+            ],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        onnx.checker.check_model(model)
+        return model
+
+
+def _identity(before: str, after: str) -> onnx.NodeProto:
+    return helper.make_node("Identity", [before], [after])
+
+
 def vocabulary(*words: str) -> bytes:
     """A vocabulary's file."""
     return "".join(f"{word}\n" for word in words).encode()
@@ -487,36 +676,41 @@ def _model_folder(
     graphs: Mapping[Precision, onnx.ModelProto],
     golden_inputs: Mapping[str, NDArray[Any]],
     assets: Mapping[str, tuple[str, bytes]] | None = None,
+    others: Mapping[str, Role] | None = None,
     **manifest: Any,
 ) -> Path:
-    """Write the one role of a model: graphs, what they give for the golden inputs, manifest.
+    """Write the roles of a model: graphs, what they give for the golden inputs, manifest.
 
-    ``assets`` are files by their names in the manifest: their own name and the content.
+    ``assets`` are files by their names in the manifest: their own name and the content; ``others``
+    are the roles beside ``main``.
     """
     (folder / "1").mkdir(parents=True)
     for file, content in (assets or {}).values():
         (folder / "1" / file).write_bytes(content)
-    variants: dict[Precision, Variant] = {}
-    golden = {f"main.input.{name}": array for name, array in golden_inputs.items()}
-    for precision, model in graphs.items():
-        file = f"1/model.{precision}.onnx"
-        onnx.save(model, folder / file)
-        session = ort.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
-        names = [output.name for output in model.graph.output]
-        for name, array in zip(names, session.run(names, dict(golden_inputs)), strict=True):
-            golden[f"main.{precision}.{name}"] = array
-        variants[precision] = Variant(
-            file=file,
-            sha256=sha256(folder / file),
-            inputs=tuple(map(_spec, model.graph.input)),
-            outputs=tuple(map(_spec, model.graph.output)),
-            parity=Parity(tolerance=1e-4, measured=0.0),
-        )
+    roles: dict[str, Role] = {"main": (graphs, golden_inputs), **(others or {})}
+    variants: dict[str, dict[Precision, Variant]] = {role: {} for role in roles}
+    golden: dict[str, NDArray[Any]] = {}
+    for role, (of_role, inputs) in roles.items():
+        golden |= {f"{role}.input.{name}": array for name, array in inputs.items()}
+        for precision, model in of_role.items():
+            file = f"1/{'model' if role == 'main' else role}.{precision}.onnx"
+            onnx.save(model, folder / file)
+            session = ort.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
+            names = [output.name for output in model.graph.output]
+            for name, array in zip(names, session.run(names, dict(inputs)), strict=True):
+                golden[f"{role}.{precision}.{name}"] = array
+            variants[role][precision] = Variant(
+                file=file,
+                sha256=sha256(folder / file),
+                inputs=tuple(map(_spec, model.graph.input)),
+                outputs=tuple(map(_spec, model.graph.output)),
+                parity=Parity(tolerance=1e-4, measured=0.0),
+            )
     np.savez(folder / "golden.npz", allow_pickle=False, **golden)
     written = Manifest(
         name=folder.name,
         version="1",
-        graphs={"main": variants},
+        graphs=variants,
         assets={
             name: FileRef(file=f"1/{file}", sha256=sha256(folder / "1" / file))
             for name, (file, _) in (assets or {}).items()

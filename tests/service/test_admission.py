@@ -65,3 +65,15 @@ def test_retry_after_is_the_time_todays_items_take_in_whole_seconds_from_1_to_60
         admission.observe(9.0)
     with admission.admit(100):
         assert admission.retry_after_s() == 60
+
+
+def test_what_takes_turns_is_alone_in_the_service() -> None:
+    service = Admission()
+    model = Admission(capacity=3, parent=service)
+    with model.admit(3, at_once=1):
+        assert (model.count, service.count) == (3, 1)
+        with pytest.raises(BusyError), model.admit():
+            pass
+    assert (model.count, service.count) == (0, 0)
+    with pytest.raises(TooLargeError), model.admit(4, at_once=1):
+        pass

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import encoded
-from fabricate import Tiny, TinyCaptioner, TinyDetector
+from fabricate import Tiny, TinyCaptioner, TinyDetector, TinyStylizer
 
 import service
 from service import cli
@@ -205,7 +205,8 @@ def test_bench_measures_a_model_of_any_task(
 ) -> None:
     TinyDetector().write(tmp_path)
     TinyCaptioner().write(tmp_path)
-    for model in ("boxes", "sentences"):
+    TinyStylizer().write(tmp_path)
+    for model in ("boxes", "sentences", "styles"):
         assert bench_of(tmp_path, "--seconds", "0.001", model=model) == 0
         first, *rows = capsys.readouterr().out.splitlines()
         assert first.split()[:2] == [model, "fp32"]

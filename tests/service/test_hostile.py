@@ -11,7 +11,7 @@ import hostile
 import httpx
 import pytest
 from conftest import encoded
-from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter
+from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter, TinyStylizer
 from fastapi import FastAPI
 from pictures import seeds
 from PIL import Image
@@ -38,6 +38,7 @@ def models(tmp_path: Path) -> Path:
     TinyDetector().write(tmp_path)
     TinySegmenter(options={}).write(tmp_path)
     TinyCaptioner(resize="letterbox").write(tmp_path)
+    TinyStylizer().write(tmp_path)
     return tmp_path
 
 
@@ -49,38 +50,57 @@ def models(tmp_path: Path) -> Path:
         "/segment?mask=polygon",
         "/segment drawn",
         "/caption?attention=true",
+        "/stylize?style=wave&preserve_color=true drawn",
+        "/stylize style",
+        "/stylize both",
     ]
 )
 def endpoint(request: pytest.FixtureRequest) -> str:
-    """Where pictures are posted to, and whether a picture is to come back."""
+    """Where pictures are posted to, and whether a picture is to come back or what they are."""
     return str(request.param)
 
 
+class Client(httpx.AsyncClient):
+    """A client of one endpoint."""
+
+    part = ""
+    """What its pictures are in a form: "style", of a good picture, or "both"; nothing else."""
+
+    async def send_picture(self, data: bytes) -> httpx.Response:
+        """Post one picture."""
+        if self.part:
+            content = data if self.part == "both" else GOOD
+            files = [("content", ("x", content)), ("style", ("x", data))]
+            return await self.post("/", files=files)
+        raw = {"content-type": "application/octet-stream"}
+        return await self.post("/", content=data, headers=raw)
+
+
 @pytest.fixture
-async def client(app: FastAPI, endpoint: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client(app: FastAPI, endpoint: str) -> AsyncIterator[Client]:
     """A client that sees an answer even where the application raises.
 
     What it posts goes to one endpoint, and comes back in one kind of answer.
     """
-    path, _, drawn = endpoint.partition(" ")
+    path, _, how = endpoint.partition(" ")
 
     async def to_the_endpoint(sent: httpx.Request) -> None:
         sent.url = sent.url.join(path)
 
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(
+    async with Client(
         transport=transport,
         base_url="http://test",
-        headers={"accept": "image/jpeg" if drawn else "*/*"},
+        headers={"accept": "image/jpeg" if how else "*/*"},
         event_hooks={"request": [to_the_endpoint]},
     ) as http:
+        http.part = how.removeprefix("drawn")
         yield http
 
 
-async def status_of(client: httpx.AsyncClient, data: bytes) -> int:
+async def status_of(client: Client, data: bytes) -> int:
     """The status of a picture's answer, which is checked to be an answer or a problem."""
-    raw = {"content-type": "application/octet-stream"}
-    response = await client.post("/", content=data, headers=raw)
+    response = await client.send_picture(data)
     if response.headers["content-type"] == "image/jpeg":
         assert response.status_code == 200
         Image.open(io.BytesIO(response.content)).verify()
@@ -104,15 +124,13 @@ def answered(body: dict[str, Any]) -> bool:
     return len(body.get("predictions", ())) == 3 or isinstance(body.get("detections"), list)
 
 
-async def statuses_of(
-    client: httpx.AsyncClient, files: Iterable[tuple[str, bytes]]
-) -> dict[str, int]:
+async def statuses_of(client: Client, files: Iterable[tuple[str, bytes]]) -> dict[str, int]:
     """Every file's status, by its name."""
     return {name: await status_of(client, data) for name, data in files}
 
 
 async def test_no_mutation_of_a_good_file_is_more_than_a_problem(
-    client: httpx.AsyncClient, endpoint: str
+    client: Client, endpoint: str
 ) -> None:
     count = MUTATIONS.get(endpoint, FEWER_MUTATIONS)
     statuses = await statuses_of(client, hostile.mutations(count, SEED))
@@ -126,7 +144,7 @@ async def test_no_mutation_of_a_good_file_is_more_than_a_problem(
 
 
 @pytest.mark.parametrize("corpus", ["too_large", "of_many_parts", "oddities"])
-async def test_every_made_trap_has_its_answer(client: httpx.AsyncClient, corpus: str) -> None:
+async def test_every_made_trap_has_its_answer(client: Client, corpus: str) -> None:
     traps: list[hostile.Odd] = list(getattr(hostile, corpus)())
     assert len({trap.name for trap in traps}) == len(traps)
     statuses = await statuses_of(client, ((trap.name, trap.data) for trap in traps))
@@ -135,13 +153,13 @@ async def test_every_made_trap_has_its_answer(client: httpx.AsyncClient, corpus:
     assert await status_of(client, GOOD) == 200
 
 
-async def test_the_undamaged_files_are_all_read(client: httpx.AsyncClient) -> None:
+async def test_the_undamaged_files_are_all_read(client: Client) -> None:
     statuses = await statuses_of(client, seeds().items())
     assert set(statuses.values()) == {200}
 
 
 async def test_hostile_and_good_pictures_at_once_do_not_disturb_each_other(
-    client: httpx.AsyncClient,
+    client: Client,
 ) -> None:
     def told(response: httpx.Response) -> object:
         if response.headers["content-type"] != "application/json":
@@ -151,8 +169,7 @@ async def test_hostile_and_good_pictures_at_once_do_not_disturb_each_other(
         return next(body[kind] for kind in kinds if kind in body)
 
     async def ask(colour: tuple[int, int, int]) -> object:
-        raw = {"content-type": "image/png"}
-        response = await client.post("/", content=encoded(colour), headers=raw)
+        response = await client.send_picture(encoded(colour))
         assert response.status_code == 200
         return told(response)
 
@@ -170,7 +187,9 @@ async def test_hostile_and_good_pictures_at_once_do_not_disturb_each_other(
     )
 
 
-async def test_bad_pictures_in_one_form_fail_alone(client: httpx.AsyncClient) -> None:
+async def test_bad_pictures_in_one_form_fail_alone(client: Client, endpoint: str) -> None:
+    if endpoint.startswith("/stylize"):
+        pytest.skip("one picture an answer")
     bad = [data for _, data in hostile.mutations(60, SEED + 3)]
     for at in range(0, len(bad), 15):
         batch = [*bad[at : at + 15], GOOD]
@@ -196,7 +215,7 @@ def resident_mib() -> float:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
-async def test_a_warm_service_does_not_grow(client: httpx.AsyncClient, endpoint: str) -> None:
+async def test_a_warm_service_does_not_grow(client: Client, endpoint: str) -> None:
     count = MUTATIONS.get(endpoint, FEWER_MUTATIONS) // 4
 
     async def once(seed: int) -> None:

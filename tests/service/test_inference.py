@@ -3,10 +3,9 @@
 import asyncio
 import dataclasses
 import gc
-import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,8 +14,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from asgi import FAR, Client, until
 from conftest import encoded
-from fabricate import Tiny, TinyDetector
+from fabricate import Tiny, TinyDetector, TinyStylizer
 from fastapi import FastAPI
 
 from service import images, inference, job
@@ -27,9 +27,6 @@ from service.session import Arrays
 from service.settings import Settings
 from service.state import State
 from service.tasks import classify
-
-FAR = 60.0
-"""Seconds no test takes."""
 
 
 class HeldSession:
@@ -47,68 +44,6 @@ class HeldSession:
         self.reds += [int(item["images"][0, 0, 0]) for item in items]
         assert self.free.wait(FAR)
         return self._session.run(items, lone=lone)
-
-
-class Client:
-    """One request, message by message, from a client that may leave."""
-
-    def __init__(
-        self, app: FastAPI, body: bytes, content_type: str = "image/png", complete: bool = True
-    ) -> None:
-        """Begin the request; unless ``complete``, the rest of its body is still to be sent."""
-        self.reads = 0
-        self.status: int | None = None
-        self.headers: dict[str, str] = {}
-        self._body = b""
-        self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": "/classify",
-            "raw_path": b"/classify",
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"content-type", content_type.encode())],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 2),
-        }
-        self.send(body, more=not complete)
-        self.done = asyncio.create_task(app(scope, self._receive, self._send))
-
-    def send(self, body: bytes, more: bool = False) -> None:
-        self._messages.put_nowait({"type": "http.request", "body": body, "more_body": more})
-
-    def leave(self) -> None:
-        self._messages.put_nowait({"type": "http.disconnect"})
-
-    async def _receive(self) -> dict[str, Any]:
-        self.reads += 1
-        return await self._messages.get()
-
-    async def _send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = {k.decode(): v.decode() for k, v in message["headers"]}
-        else:
-            self._body += message.get("body", b"")
-
-    async def answer(self) -> Any:
-        await asyncio.wait_for(self.done, FAR)
-        return json.loads(self._body)
-
-    @property
-    def nothing_was_read(self) -> bool:
-        return self.reads == 0
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what a thread is about to do."""
-    async with asyncio.timeout(FAR):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 class Service:
@@ -566,16 +501,27 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("path", ["/classify", "/detect", "/detect drawn"])
+@pytest.mark.parametrize("path", ["/classify", "/detect", "/detect drawn", "/stylize drawn"])
 @pytest.mark.parametrize("several", [1, 2])
 @pytest.mark.parametrize("picture", PICTURES)
 async def test_a_request_leaves_no_cycle_behind(
-    models: Path, settings: Settings, path: str, several: int, picture: str
+    models: Path,
+    settings: Settings,
+    path: str,
+    several: int,
+    picture: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path, _, drawn = path.partition(" ")
     headers = {"accept": "image/png, application/json;q=0.5" if drawn else "*/*"}
     files = [("file", PICTURES[picture])] * several
+    if path == "/stylize" and several == 1:
+        path += "?style=wave"
+    elif path == "/stylize":
+        files = [("content", PICTURES["good"]), ("style", PICTURES[picture])]
+        monkeypatch.setattr(inference, "_RECALL_BYTES", 0)  # so that the style runs every time
     TinyDetector().write(models)
+    TinyStylizer(poison=7).write(models)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         while not app.state.sightline.registry.ready:

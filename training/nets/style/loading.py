@@ -1,0 +1,112 @@
+"""Weights for networks that stylize: published ones, and those of earlier runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from service.contract import DataSource
+from training import weights
+from training.conversions import State, read_torch
+from training.nets.style.adain import adain_network
+from training.nets.style.stylizer import Stylizer
+from training.nets.style.vgg import ENCODED, Vgg19
+from training.weights import TABLE, WeightsError
+
+VGG, DECODER = "vgg19-normalised", "adain-decoder"
+"""Rows of the weights table."""
+
+
+def source_of(row: str) -> DataSource:
+    """A row of the weights table, for a manifest."""
+    published = TABLE[row]
+    return DataSource(
+        name=f"{row} ({published.locator})", licence=published.licence, url=published.url
+    )
+
+
+def load_vgg(downloads: Path | None = None, layers: tuple[str, ...] = ENCODED) -> Vgg19:
+    """The normalised VGG-19, frozen and in evaluation.
+
+    Args:
+        downloads: a folder that may hold its package already.
+        layers: activations it gives.
+
+    Raises:
+        FileError: it cannot be had.
+    """
+    vgg = Vgg19(layers)
+    vgg.load_first(weights.load(VGG, downloads))
+    return vgg.eval().requires_grad_(False)
+
+
+def published_stylizer(downloads: Path | None = None) -> Stylizer:
+    """The full network with the published decoder, in evaluation.
+
+    Raises:
+        FileError: its weights cannot be had.
+    """
+    net = adain_network()
+    begin(net, DECODER, downloads)
+    return net.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Where weights come from.
+
+    Attributes:
+        sources: for the manifest.
+    """
+
+    sources: tuple[DataSource, ...]
+
+
+def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
+    """Give a network weights to start from.
+
+    Args:
+        net: full or slim.
+        locator: ``adain-decoder``, for the full network's decoder, or a path of another run's
+            ``best.ckpt``.
+        downloads: a folder that may hold packages already.
+
+    Raises:
+        WeightsError: they do not fit.
+        ConversionError: the file is not what it should be.
+        FileError: the file cannot be had.
+    """
+    if locator == DECODER:
+        lacking = _load(net.decoder, weights.load(DECODER, downloads), locator)
+        if any(not name.startswith(TABLE[DECODER].lacks) for name in lacking):
+            raise WeightsError(f"{locator} is of the full network only: say --network full")
+        load_encoder(net, downloads)
+        return Begun((source_of(DECODER),))
+    path = Path(locator)
+    if not path.exists():
+        raise WeightsError(f"{locator} is neither {DECODER} nor a file")
+    if lacking := _load(net, read_torch(path), locator):
+        raise WeightsError(f"{locator} lacks {', '.join(lacking[:5])}")
+    return Begun((DataSource(name=path.name, licence="unknown"),))
+
+
+def load_encoder(net: Stylizer, downloads: Path | None = None) -> None:
+    """Give the full network's encoder, which is never trained, its weights.
+
+    Raises:
+        FileError: they cannot be had.
+    """
+    net.encoder.get_submodule("vgg").load_state_dict(load_vgg(downloads).state_dict())
+
+
+def _load(module: nn.Module, state: State, locator: str) -> list[str]:
+    """Load what is there; returns the names that are lacking."""
+    try:
+        found = module.load_state_dict(dict(state), strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"{locator} does not fit the network: {error}") from error
+    if found.unexpected_keys:
+        raise WeightsError(
+            f"{locator} holds what the network has not: {', '.join(found.unexpected_keys[:5])}"
+        )
+    return list(found.missing_keys)

@@ -1,0 +1,176 @@
+"""A picture in the style of another: what an encoder and a decoder make together, as served."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.nets.style.statistics import adain, style_code
+
+MULTIPLE = 8
+"""What height and width are padded to a multiple of: encoders halve them three times."""
+
+LEAST_SIDE = 16
+"""Pixels of the smallest picture: of less, too little is left to be reflected."""
+
+
+class Encoder(Protocol):
+    """From pixels to feature maps, the last of which the decoder begins with."""
+
+    def __call__(self, pixels: Tensor) -> list[Tensor]:
+        """``float[N, 3, H, W]`` in 0 to 1 -> maps, from fine to coarse; the last of H/8 x W/8."""
+        ...
+
+
+class Decoder(Protocol):
+    """Back to pixels."""
+
+    def __call__(self, features: Tensor, codes: Tensor) -> Tensor:
+        """The encoder's last map, restyled, and two codes -> ``float[N, 3, H, W]``.
+
+        Args:
+            features: ``float[N, C, H/8, W/8]``.
+            codes: ``float[N, 2K]``, the one aimed at and then the content's own.
+        """
+        ...
+
+
+class Stylizer(nn.Module):
+    """Adaptive instance normalisation between an encoder and a decoder.
+
+    The last map of the content gets the style's means and deviations (Huang and Belongie, 2017,
+    https://arxiv.org/abs/1703.06868). The decoder is told those of the finer maps too, and what
+    the content's were: without, nobody knows any more how far its features have been moved. A code
+    is all that is known of a style: codes may be kept, and mixed by their weighted mean.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        """Put together an ``Encoder`` and a ``Decoder``."""
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Prefixes of the parameters, from the pixels to what a published decoder has not."""
+        others = (name for name, _ in self.decoder.named_children() if name != "modulation")
+        return ("encoder",), tuple(f"decoder.{name}" for name in others), ("decoder.modulation",)
+
+    def code(self, pixels: Tensor) -> Tensor:
+        """The code of a style, ``float[N, 3, H, W]`` in 0 to 1 -> ``float32[N, K]``."""
+        return style_code(self.encoder(pixels))
+
+    def forward(
+        self,
+        pixels: Tensor,
+        code: Tensor | None,
+        alpha: Tensor | None = None,
+        *,
+        style: Tensor | None = None,
+        levels: list[Tensor] | None = None,
+    ) -> Tensor:
+        """The content in the style of a code.
+
+        Args:
+            pixels: of the content, ``float[N, 3, H, W]`` in 0 to 1; sides are multiples of 8.
+            code: of the style, ``float[N, K]``; ``None`` where ``style`` is given.
+            alpha: ``float[N]``, how far to go from the content's own code, 0, to the style's, 1;
+                all the way if left out.
+            style: pixels of the style, from which the code is made.
+            levels: the encoder's maps of the content, where they are known already.
+
+        Returns:
+            ``float[N, 3, H, W]``, in 0 to 1 but for some overshoot.
+        """
+        if levels is None:
+            levels = self.encoder(pixels)
+        if code is None:
+            assert style is not None
+            code = self.code(style)
+        own = style_code(levels)
+        if alpha is not None:
+            code = own + alpha[:, None] * (code - own)
+        last = levels[-1]
+        mean, deviation = code[:, -2 * last.shape[1] :].chunk(2, dim=1)
+        restyled: Tensor = self.decoder(adain(last, mean, deviation), torch.cat((code, own), dim=1))
+        return restyled
+
+
+class Encode(nn.Module):
+    """The graph of a style: ``images: uint8[N, H, W, 3]`` -> ``code: float32[N, K]``."""
+
+    def __init__(self, stylizer: Stylizer) -> None:
+        """Take the encoder of a stylizer."""
+        super().__init__()
+        self.stylizer = stylizer
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The code of each picture, of any size of LEAST_SIDE or more."""
+        return self.stylizer.code(padded(pixels_of(images)))
+
+
+class Main(nn.Module):
+    """The graph of a content: any height and width of LEAST_SIDE or more, and back again."""
+
+    def __init__(self, stylizer: Stylizer) -> None:
+        """Take a stylizer."""
+        super().__init__()
+        self.stylizer = stylizer
+
+    def forward(self, images: Tensor, code: Tensor, alpha: Tensor) -> Tensor:
+        """The pictures restyled, of the same size.
+
+        Args:
+            images: ``uint8[N, H, W, 3]``.
+            code: ``float32[N, K]``.
+            alpha: ``float32[N]``, 0 to 1.
+
+        Returns:
+            ``uint8[N, H, W, 3]``.
+        """
+        restyled = self.stylizer(padded(pixels_of(images)), code, alpha)
+        return images_of(_cut(_cut(restyled, 2, images.shape[1]), 3, images.shape[2]))
+
+
+def pixels_of(images: Tensor) -> Tensor:
+    """``uint8[N, H, W, 3]`` -> ``float32[N, 3, H, W]`` in 0 to 1."""
+    return images.permute(0, 3, 1, 2).float() / 255
+
+
+def images_of(pixels: Tensor) -> Tensor:
+    """``float[N, 3, H, W]`` -> ``uint8[N, H, W, 3]``; what is below 0 or above 1 is cut off."""
+    levels = (pixels.float() * 255).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def padded(pixels: Tensor) -> Tensor:
+    """Pixels reflected at the right and lower edge, until both sides are multiples of MULTIPLE.
+
+    By indices, which is exported for free heights and widths as it is.
+    """
+    return _reflect(_reflect(pixels, 2), 3)
+
+
+def _reflect(pixels: Tensor, axis: int) -> Tensor:
+    size = pixels.shape[axis]
+    whole = (size + MULTIPLE - 1) // MULTIPLE * MULTIPLE
+    index = torch.arange(whole, device=pixels.device)
+    return pixels.index_select(axis, (size - 1) - (index - (size - 1)).abs())
+
+
+def _cut(pixels: Tensor, axis: int, size: int) -> Tensor:
+    """The first so many rows or columns; by indices too, so that the exported size is plain."""
+    return pixels.index_select(axis, torch.arange(size, device=pixels.device))
+
+
+class ReflectedConv(nn.Conv2d):
+    """A 3x3 convolution that is padded by reflection."""
+
+    def __init__(self, before: int, after: int, stride: int = 1) -> None:
+        """``before`` channels to ``after``."""
+        super().__init__(before, after, 3, stride, padding=1, padding_mode="reflect")
+
+
+def doubled(features: Tensor) -> Tensor:
+    """Twice as high and wide; of the nearest pixel, which has no checkerboard."""
+    return functional.interpolate(features, scale_factor=2.0, mode="nearest")

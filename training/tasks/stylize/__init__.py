@@ -1,0 +1,1 @@
+"""Style transfer: the content of one picture, the style of another."""
