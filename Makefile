@@ -56,7 +56,8 @@ bench: $(UV) ## requests/s and latency of each task beside the limit without HTT
 	$(RUN) benchmarks.service --model imagenet
 	$(RUN) benchmarks.service --model detect
 	$(RUN) benchmarks.service --model voc
-	$(if $(wildcard $(MODELS)/caption/manifest.json),$(RUN) benchmarks.service --model caption)
+	$(RUN) benchmarks.service --model caption
+	$(if $(wildcard $(MODELS)/stylize/manifest.json),$(RUN) benchmarks.service --model stylize)
 
 bench-peers: $(UV) ## the same beside a threaded FastAPI server and LitServe (needs wrk)
 	$(SYNC) --extra cpu --extra bench

@@ -3,7 +3,8 @@
 make bench
 python -m benchmarks.service --model imagenet-small --seconds 20 --image photo.jpg
 
-The model's task decides the endpoint.
+The model's task decides the endpoint; a stylizer is asked for its first preset, and
+its limit leaves out the writing of pictures.
 """
 
 import argparse
@@ -16,7 +17,10 @@ from benchmarks.load import ROOT, free_port, multipart, running, wrk
 from benchmarks.overload import overload
 from service.bench import photograph
 from service.contract import read_manifest
+from service.loading import read_assets
 from service.settings import Settings
+from service.tasks.stylize import NAME as STYLIZE
+from service.tasks.stylize import presets_of
 
 CONNECTIONS = (1, 8, 32, 64)
 ROUNDS = 3
@@ -97,8 +101,11 @@ def report_overload(port: int, path: str, body: bytes, rate: float, seconds: flo
 
 def path_of(model: str) -> str:
     """Where the server, which runs in ROOT, is asked for a model's answers."""
-    task = read_manifest(ROOT / Settings().models / model).task
-    return f"/{task}?model={model}"
+    folder = ROOT / Settings().models / model
+    manifest = read_manifest(folder)
+    path = f"/{manifest.task}?model={model}"
+    presets = presets_of(read_assets(folder, manifest)) if manifest.task == STYLIZE else {}
+    return "&style=".join((path, *list(presets)[:1]))
 
 
 def measure_limit(model: str, picture: bytes, seconds: float) -> float:

@@ -14,8 +14,8 @@ from service.loading import Model
 from service.rendering import MEDIA_TYPES
 from service.route import TaskRoute
 from service.state import State, StateOf, state_of
-from service.task import Draw, Params
-from service.tasks import caption, classify, detect, segment
+from service.task import Companions, Draw, Params
+from service.tasks import caption, classify, detect, segment, stylize
 
 router = APIRouter()
 tasks = APIRouter(route_class=TaskRoute, tags=["tasks"])
@@ -69,7 +69,7 @@ _IMAGE_PROBLEMS = _problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 _BINARY = {"type": "string", "format": "binary"}
 _VARY = {
     "Vary": {
-        "description": "`Accept`: it decides between JSON and a picture.",
+        "description": "`Accept`: it decides what the answer comes as.",
         "required": True,
         "schema": {"type": "string"},
     }
@@ -232,6 +232,65 @@ async def caption_images(request: Request, params: Annotated[caption.Params, Que
     return await _answer(request, caption.NAME, params)
 
 
+_STYLIZED: Mapping[str, Draw] = dict.fromkeys(MEDIA_TYPES, stylize.draw)
+_CONTENT_BODY: dict[str, Any] = {
+    "requestBody": {
+        **_IMAGE_BODY["requestBody"],
+        "description": "The content, in a form also pictures whose styles it is to have: JPEG, "
+        "PNG, WebP, GIF (first frame), BMP or TIFF.",
+        "content": {
+            **_IMAGE_BODY["requestBody"]["content"],
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["content"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "content": {**_BINARY, "description": "May be called `file` as well."},
+                        "style": {"type": "array", "items": _BINARY},
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@tasks.post(
+    "/stylize",
+    summary="The content of one picture in the style of others",
+    response_class=Response,
+    responses=_drawn("The picture, as JPEG unless `Accept` asks for another.", _STYLIZED)
+    | _IMAGE_PROBLEMS
+    | _problems(406),
+    openapi_extra=_CONTENT_BODY,
+)
+async def stylize_image(request: Request, params: Annotated[stylize.Params, Query()]) -> Response:
+    """Give a picture the style of pictures that come with it, of presets, or of a mix of them.
+
+    The answer is the picture, upright, without the original's metadata, and no larger than the
+    model runs.
+    """
+    return await _answer(
+        request, stylize.NAME, params, _STYLIZED, in_json=False, companions=stylize.STYLES
+    )
+
+
+@router.get(
+    "/styles", tags=["models"], summary="The presets for `/stylize`", responses=_problems(503)
+)
+async def list_styles(state: StateOf) -> list[stylize.PresetShown]:
+    """List the styles that need no picture, of all models."""
+    if not state.registry.ready:
+        raise NotReadyError("models are still loading, or the service is stopping")
+    return [
+        preset
+        for model in state.registry.models.values()
+        if model.manifest.task == stylize.NAME
+        for preset in stylize.shown(model.manifest, model.assets)
+    ]
+
+
 @router.get("/models", tags=["models"], summary="The models on offer")
 async def list_models(state: StateOf) -> list[ModelSummary]:
     """List the models that serve."""
@@ -298,9 +357,14 @@ async def _answer(
     task: str,
     params: Params,
     pictures: Mapping[str, Draw] | None = None,
+    *,
+    in_json: bool = True,
+    companions: Companions | None = None,
 ) -> Response:
     state = state_of(request)
-    response = await state.inference.answer(request, task, params, pictures or {})
+    response = await state.inference.answer(
+        request, task, params, pictures or {}, in_json=in_json, companions=companions
+    )
     response.headers["Sightline-Device"] = state.device_header
     if pictures:
         response.headers["Vary"] = "Accept"

@@ -4,31 +4,36 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
 from fastapi import Request, Response
 
 from service.delivery import PIECE, Delivery
+from service.errand import Errand, Value, ms
 from service.errors import (
     BusyError,
     ClientGoneError,
     InferenceError,
     LateError,
     NotReadyError,
+    RequestError,
     SightlineError,
 )
+from service.forerun import Ahead, Forerun
 from service.job import Job, Threads
 from service.loading import Model
 from service.negotiation import choose
 from service.priority import step_back
+from service.recall import Recall
 from service.registry import Registry
 from service.rendering import Rendered, Rendering
 from service.settings import Settings
-from service.task import Draw, Params
-from service.uploads import BodyBudget, read_images
+from service.task import Companions, Draw, Params, Timing
+from service.until_gone import UntilGone
+from service.uploads import FIELD, BodyBudget, Part, read_parts
 
 _JSON = "application/json"
+#: For the outputs of companions' runs, of all models together.
+_RECALL_BYTES = 16 << 20
 
 
 class Inference:
@@ -41,11 +46,19 @@ class Inference:
         """
         self._settings, self._registry = settings, registry
         self._bodies = BodyBudget(settings.max_bodies_mib << 20)
+        self._recall = Recall(_RECALL_BYTES)
         self._threads = ThreadPoolExecutor(cpus, "pictures", initializer=step_back)
         self._drawing = ThreadPoolExecutor(max(1, cpus // 2), "drawing", initializer=step_back)
 
     async def answer(
-        self, request: Request, task: str, params: Params, pictures: Mapping[str, Draw]
+        self,
+        request: Request,
+        task: str,
+        params: Params,
+        pictures: Mapping[str, Draw],
+        *,
+        in_json: bool = True,
+        companions: Companions | None = None,
     ) -> Response:
         """Answer the one or several pictures of a request with a task's model.
 
@@ -58,37 +71,55 @@ class Inference:
             params: the task's parameters.
             pictures: by media type, the preferred first, what draws a single picture's answer if
                 ``Accept`` asks for that.
+            in_json: whether an answer can be JSON, which is preferred then.
+            companions: what the task does with further pictures that come along with a single one;
+                without, all pictures are answered.
 
         Raises:
             SightlineError: of any kind, see service.errors.
         """
         accept = ",".join(request.headers.getlist("accept")) if pictures else ""
-        media_type = choose(accept, (_JSON, *pictures))
+        media_type = choose(accept, ((_JSON,) if in_json else ()) + tuple(pictures))
         model = self._registry.get(task, params.model)
         params.check(model.manifest)
+        if companions:
+            companions.check(params, model.assets, None)
         settings = self._settings
         try:
             model.admission.check()  # a full service says so before it reads a body
             with self._bodies.body() as take:
-                images = await read_images(
+                parts = await read_parts(
                     request,
+                    fields=(*companions.main, companions.field) if companions else (FIELD,),
                     max_bytes=settings.max_body_bytes,
                     max_files=settings.max_files,
                     timeout_s=settings.body_timeout_s,
                     take=take,
                 )
+                images, beside = _sorted(parts, companions)
+                if companions:
+                    companions.check(params, model.assets, len(beside))
                 if len(images) > 1:
                     media_type = choose(accept, (_JSON,), "the answer to several pictures")
                 draw = pictures.get(media_type)
-                rendering = Rendering(draw, media_type) if draw else None
+                quality = params.picture_quality()
+                rendering = Rendering(draw, media_type, quality) if draw else None
                 deadline = time.monotonic() + settings.timeout_s
-                with model.admission.admit(len(images)):
+                at_once = 1 if companions else None  # they take turns
+                with model.admission.admit(len(parts), at_once=at_once):
                     async with UntilGone(request):
                         result: bytes | Rendered
                         if len(images) > 1:
                             result = await self._each(model, images, params, deadline)
                         else:
-                            result = await self.infer(model, images[0], params, deadline, rendering)
+                            ahead = (
+                                await self._ahead(model, beside, companions, params, deadline)
+                                if companions
+                                else None
+                            )
+                            result = await self.infer(
+                                model, images[0], params, deadline, rendering, ahead
+                            )
             sending = (self._bodies, model.meter, settings.body_timeout_s)
             if isinstance(result, Rendered):
                 return Delivery(result.data, result.media_type, *sending, result.timing)
@@ -111,6 +142,7 @@ class Inference:
         params: Params,
         deadline: float,
         rendering: Rendering | None = None,
+        ahead: Ahead | None = None,
     ) -> bytes | Rendered:
         """Answer one picture, in JSON or drawn.
 
@@ -120,12 +152,56 @@ class Inference:
             params: the task's parameters.
             deadline: on the clock of ``time.monotonic``.
             rendering: how to draw the answer; not at all if None.
+            ahead: what its companions' runs gave.
         """
-        threads = Threads(self._threads, self._drawing)
-        job = Job(model, image, params, deadline, self._settings.limits, threads, rendering)
-        self._threads.submit(job.prepare)
+        threads, limits = Threads(self._threads, self._drawing), self._settings.limits
+        return await self._run(
+            model, Job(model, image, params, deadline, limits, threads, rendering, ahead), deadline
+        )
+
+    async def close(self) -> None:
+        """Stop the threads once they are idle."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._drawing.shutdown(wait=True, cancel_futures=True)
+
+    async def _ahead(
+        self,
+        model: Model,
+        images: Sequence[bytes],
+        companions: Companions,
+        params: Params,
+        deadline: float,
+    ) -> Ahead:
+        """Run the companions of a picture, one after the other.
+
+        Raises:
+            SightlineError: one fails; it is told which one if that is the request's fault.
+        """
+        began, limits, ran = time.monotonic(), self._settings.limits, list[Ahead]()
+        for number, image in enumerate(images, 1):
+            try:
+                ran.append(
+                    await self._run(
+                        model,
+                        Forerun(model, image, companions, deadline, limits, self._recall),
+                        deadline,
+                    )
+                )
+            except RequestError as error:
+                which = f"picture {number} in the field {companions.field!r}"
+                raise type(error)(f"{which}: {error}") from None
+        inputs = companions.combine([each.inputs for each in ran], model.assets, params)
+        spent = {
+            stage: sum(getattr(each.timing, stage) for each in ran) for stage in Timing.model_fields
+        }
+        spent["total"] = ms(time.monotonic() - began)
+        return Ahead(inputs, Timing(**spent))
+
+    async def _run(self, model: Model, errand: Errand[Value], deadline: float) -> Value:
+        """Send a picture on its way and wait for what comes of it."""
+        self._threads.submit(errand.prepare)
         try:
-            return await job.promise.wait(deadline)
+            return await errand.promise.wait(deadline)
         except LateError:
             model.meter.late.inc()
             raise
@@ -133,13 +209,8 @@ class Inference:
             model.meter.failed.inc()
             raise
         finally:
-            job.abandon()
-            del job  # which the traceback of an exception would lead back to: leave no cycle
-
-    async def close(self) -> None:
-        """Stop the threads once they are idle."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._drawing.shutdown(wait=True, cancel_futures=True)
+            errand.abandon()
+            del errand  # which the traceback of an exception would lead back to: leave no cycle
 
     async def _each(
         self, model: Model, images: Sequence[bytes], params: Params, deadline: float
@@ -152,48 +223,23 @@ class Inference:
         return b"[" + b",".join(map(_told, results)) + b"]"
 
 
-class UntilGone:
-    """Runs a block until the client closes the connection, then cancels it.
-
-    Enter only once the body has been read: the next message can only be the disconnect.
+def _sorted(
+    parts: Sequence[Part], companions: Companions | None
+) -> tuple[list[bytes], list[bytes]]:
+    """The pictures to be answered, and their companions.
 
     Raises:
-        ClientGoneError: in place of the cancellation.
+        RequestError: there are companions, but of what is not one picture.
     """
-
-    def __init__(self, request: Request) -> None:
-        """Watch the request's connection."""
-        self._request = request
-        self._gone = False
-
-    async def __aenter__(self) -> Self:
-        """Start watching."""
-        task = asyncio.current_task()
-        assert task is not None  # a coroutine always runs in a task
-        self._task = task
-        self._watcher = asyncio.create_task(self._watch())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop watching; turn the cancellation we caused into ClientGoneError."""
-        self._watcher.cancel()
-        # A cancelled task keeps its traceback, which leads back here: without this a cycle would
-        # hold every request's picture until the garbage collector stops the world for it.
-        del self._watcher
-        if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError):
-            self._task.uncancel()
-            raise ClientGoneError("the client closed the connection") from None
-
-    async def _watch(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        self._task.cancel()
+    if companions is None:
+        return [part.data for part in parts], []
+    images = [part.data for part in parts if part.name != companions.field]
+    if len(images) != 1:
+        raise RequestError(
+            f"the form has {len(images) or 'no'} pictures in the field {companions.main[0]!r}; "
+            "send one"
+        )
+    return images, [part.data for part in parts if part.name == companions.field]
 
 
 def _told(result: bytes | Rendered | BaseException) -> bytes:

@@ -8,23 +8,20 @@ a picture thread, so that the slot can feed the GPU. What is drawn is drawn in a
 alone, since it may take longer than all the rest.
 """
 
-import logging
 import time
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from service.batching import Answer, Item
-from service.errors import InferenceError, SightlineError
+from service.batching import Answer
+from service.errand import Errand, ms
+from service.forerun import Ahead
 from service.images import Limits, decode
 from service.loading import Model
-from service.promise import Promise
 from service.rendering import Rendered, Rendering
 from service.resize import Placement, needed_size
 from service.session import Arrays
 from service.task import Answered, ImageSeen, Inferred, ModelUsed, Params, Prepared, Timing
-
-log = logging.getLogger(__name__)
 
 
 def prepare(model: Model, image: bytes, limits: Limits, params: Params) -> Prepared:
@@ -64,7 +61,7 @@ class Threads:
     drawing: Executor
 
 
-class Job:
+class Job(Errand[bytes | Rendered]):
     """Answers one picture; made in a coroutine that then waits for ``promise``."""
 
     def __init__(
@@ -76,46 +73,22 @@ class Job:
         limits: Limits,
         threads: Threads,
         rendering: Rendering | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         """Nothing happens until ``prepare`` is called in a picture thread."""
-        self.promise: Promise[bytes | Rendered] = Promise()
-        self._rendering = rendering
-        self._model, self._image, self._params = model, image, params
-        self._deadline, self._limits, self._threads = deadline, limits, threads
-        self._item: Item | None = None
-        self._arrived = time.monotonic()
+        super().__init__(model, deadline)
+        self._image, self._params = image, params
+        self._limits, self._threads = limits, threads
+        self._rendering, self._ahead = rendering, ahead
 
-    def abandon(self) -> None:
-        """Leave the queue, if the job is in it; called once nobody waits, answered or not."""
-        item, self._item = self._item, None  # the item leads back here: leave no cycle behind
-        if item is not None:
-            self._model.batcher.withdraw(item)
+    def _make_ready(self) -> Prepared:
+        prepared = prepare(self._model, self._image, self._limits, self._params)
+        if self._ahead is None:
+            return prepared
+        return replace(prepared, inputs={**prepared.inputs, **self._ahead.inputs})
 
-    def prepare(self) -> None:
-        """Decode, make ready and queue; in a picture thread."""
-        if self.promise.is_abandoned():
-            return
-        try:
-            self._began = time.monotonic()
-            prepared = prepare(self._model, self._image, self._limits, self._params)
-            self._prepared = time.monotonic()
-            if self.promise.is_abandoned():
-                return
-            self._item = self._model.batcher.enqueue(
-                prepared.role,
-                prepared.inputs,
-                deadline=self._deadline,
-                settle=partial(self._ran, prepared.placement),
-            )
-            if self.promise.is_abandoned():  # since the check above: abandon() found no item then
-                self.abandon()
-        except Exception as error:
-            self._fail(error)
-
-    def _ran(self, placement: Placement, answer: Answer | SightlineError) -> None:
-        if isinstance(answer, SightlineError):
-            self._fail(answer)
-        elif self._model.device.kind == "cpu":
+    def _ran(self, placement: Placement, answer: Answer) -> None:
+        if self._model.device.kind == "cpu":
             self._finish(placement, answer)
         else:
             self._threads.pictures.submit(self._finish, placement, answer)
@@ -124,12 +97,7 @@ class Job:
         if self.promise.is_abandoned():
             return
         try:
-            timing = Timing(
-                decode=_ms(self._prepared - self._began),
-                queue=_ms(self._began - self._arrived + answer.queue_s),
-                run=_ms(answer.run_s),
-                total=0.0,
-            )
+            timing = self._timing(answer)
             given = inferred(self._model, answer.outputs, placement, timing)
             if self._rendering is None:
                 answered = self._model.task.finish(given, self._params)
@@ -151,21 +119,11 @@ class Job:
             self._fail(error)
 
     def _clock(self, timing: Timing) -> None:
-        timing.total = _ms(time.monotonic() - self._arrived)
+        timing.total = ms(time.monotonic() - self._arrived)
+        if self._ahead is not None:
+            for stage, spent in self._ahead.timing:
+                setattr(timing, stage, round(getattr(timing, stage) + spent, 3))
 
     def _settle(self, answer: bytes | Rendered, timing: Timing) -> None:
         self._model.meter.timing(timing)
         self.promise.settle(answer)
-
-    def _fail(self, error: Exception) -> None:
-        if not isinstance(error, SightlineError):
-            log.error("a picture could not be answered", exc_info=error)
-            error = InferenceError("the picture could not be processed")
-        # Their frames hold the picture, and lead back here: without this a cycle would hold every
-        # bad picture until the garbage collector comes by.
-        error.__traceback__ = error.__cause__ = error.__context__ = None
-        self.promise.settle(error)
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1e3, 3)

@@ -50,10 +50,12 @@ class Rendering:
     Attributes:
         draw: the task's, for that media type.
         media_type: one of MEDIA_TYPES.
+        quality: 1 to 100, of what a media type with losses loses least; our own if None.
     """
 
     draw: Draw
     media_type: str
+    quality: int | None = None
 
     def render(self, image: bytes, limits: Limits, inferred: Inferred, params: Params) -> Rendered:
         """Draw an answer, on the original if the task wants that, and encode it; takes a while.
@@ -75,10 +77,13 @@ class Rendering:
                 f"the picture is {drawn.width}x{drawn.height}; {self.media_type} has sides of at "
                 f"most {wanted.max_side} pixels, accept image/png instead"
             )
+        options = dict(wanted.options)
+        if self.quality is not None and "quality" in options:
+            options["quality"] = self.quality
         drawn.info.clear()  # Pillow would write comments and a profile that no longer fits
         buffer = io.BytesIO()
         try:
-            drawn.save(buffer, wanted.name, **wanted.options)
+            drawn.save(buffer, wanted.name, **options)
         except (
             ValueError
         ) as error:  # a WebP file has parts that may be filled by many small details

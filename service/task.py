@@ -1,6 +1,6 @@
 """What a task supplies to the kernel, and what every answer has in common."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +25,10 @@ class Params(BaseModel):
     def check(self, manifest: Manifest) -> None:  # noqa: ARG002 - for tasks that ask of the model
         """Raise ParameterError if the model cannot do what is asked of it."""
         return
+
+    def picture_quality(self) -> int | None:
+        """What a picture answer is written at, 1 to 100; None leaves it to the service."""
+        return None
 
 
 class ModelUsed(BaseModel):
@@ -96,6 +100,29 @@ Original = Callable[[], Image.Image]
 
 Draw = Callable[[Original, Inferred, Any], Image.Image]
 """What a task can have besides: an answer as a picture, of what a run gave and the parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """What a task does with pictures that come along with the one a request is about.
+
+    Each is run for itself, before that one, and what its run gave is kept for the next time.
+
+    Attributes:
+        field: of a form that they come in.
+        main: fields that the picture the request is about can come in.
+        check: told the parameters, the model's assets and the number of companions, which is None
+            before the body is read, raises ParameterError if they do not go together.
+        prepare: makes one of them ready for a role of its own, whatever the parameters.
+        combine: makes of the outputs of their runs, in order, the model's assets and the parameters
+            what the main run takes beside its picture.
+    """
+
+    field: str
+    main: tuple[str, ...]
+    check: Callable[[Any, Mapping[str, bytes], int | None], None]
+    prepare: Callable[[Picture, Manifest], Prepared]
+    combine: Callable[[Sequence[Arrays], Mapping[str, bytes], Any], Arrays]
 
 
 class Task(Protocol):

@@ -5,7 +5,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,9 +33,9 @@ _MAX_HEAD = 16_384
 # How much of a stranger's name is shown.
 _SHOWN = 64
 _HOW = (
-    "send multipart/form-data with a picture in the field 'file', a raw body with Content-Type "
-    'image/*, or application/json {"image": "<base64>"}'
-)
+    "send multipart/form-data with a picture in the field {!r}, a raw body with Content-Type "
+    'image/*, or application/json {{"image": "<base64>"}}'
+).format
 
 
 Take = Callable[[int], None]
@@ -89,15 +89,24 @@ class Part:
     data: bytes
 
 
-async def read_images(
+async def read_parts(
     request: Request,
     *,
+    fields: Sequence[str] = (FIELD,),
     max_bytes: int,
     max_files: int,
     timeout_s: float,
     take: Take = _unbounded,
-) -> list[bytes]:
+) -> list[Part]:
     """Read the encoded pictures of a request, in order; at least one.
+
+    Args:
+        request: whose body has not been read.
+        fields: of a form that pictures can be in; the first stands for a body without a form.
+        max_bytes: of the body.
+        max_files: pictures, of all fields together.
+        timeout_s: seconds the body may take to arrive.
+        take: is told of every chunk.
 
     Raises:
         RequestError: the body is malformed, empty or holds something else.
@@ -110,24 +119,24 @@ async def read_images(
     header = request.headers.get("content-type", "")
     media_type = header.partition(";")[0].strip().lower()
     if media_type not in ("multipart/form-data", "application/json") and not _is_raw(media_type):
-        raise UnsupportedMediaError(f"Content-Type is {media_type or 'missing'}; {_HOW}")
+        raise UnsupportedMediaError(f"Content-Type is {media_type or 'missing'}; {_HOW(fields[0])}")
     body = await read_body(request, max_bytes=max_bytes, timeout_s=timeout_s, take=take)
     if not body:
-        raise RequestError(f"the body is empty; {_HOW}")
-    unpack = partial(_unpack, body, media_type, header, max_files)
-    images = unpack() if len(body) < _LARGE_BYTES else await asyncio.to_thread(unpack)
-    if not all(images):
+        raise RequestError(f"the body is empty; {_HOW(fields[0])}")
+    unpack = partial(_unpack, body, media_type, header, fields, max_files)
+    parts = unpack() if len(body) < _LARGE_BYTES else await asyncio.to_thread(unpack)
+    if not all(part.data for part in parts):
         raise RequestError("a picture is empty (0 bytes)")
-    return images
+    return parts
 
 
-def _unpack(body: bytes, media_type: str, content_type: str, max_files: int) -> list[bytes]:
+def _unpack(
+    body: bytes, media_type: str, content_type: str, fields: Sequence[str], max_files: int
+) -> list[Part]:
     if media_type == "multipart/form-data":
         boundary = _parameter(content_type.encode("latin-1"), b"boundary")
-        return _images_of_form(body, boundary, max_files)
-    if media_type == "application/json":
-        return [_image_of_json(body)]
-    return [body]
+        return _pictures_of_form(body, boundary, fields, max_files)
+    return [Part(fields[0], _image_of_json(body) if media_type == "application/json" else body)]
 
 
 async def read_body(
@@ -204,19 +213,21 @@ def _too_large(max_bytes: int) -> TooLargeError:
     return TooLargeError(f"the body is larger than {max_bytes / (1 << 20):g} MiB")
 
 
-def _images_of_form(body: bytes, boundary: bytes | None, max_files: int) -> list[bytes]:
+def _pictures_of_form(
+    body: bytes, boundary: bytes | None, fields: Sequence[str], max_files: int
+) -> list[Part]:
     if not boundary:
         raise RequestError("Content-Type multipart/form-data has no boundary")
     parts = parse_form(body, boundary, max_files)
-    strangers = sorted({part.name for part in parts} - {FIELD})
+    strangers = sorted({part.name for part in parts} - set(fields))
     if strangers:
         raise RequestError(
-            f"unknown form field {strangers[0][:_SHOWN]!r}: pictures go in {FIELD!r}, "
-            "parameters in the query string (?name=value)"
+            f"unknown form field {strangers[0][:_SHOWN]!r}: pictures go in "
+            f"{' or '.join(map(repr, fields))}, parameters in the query string (?name=value)"
         )
     if not parts:
-        raise RequestError(f"the form has no field {FIELD!r}")
-    return [part.data for part in parts]
+        raise RequestError(f"the form has no field {fields[0]!r}")
+    return parts
 
 
 def _image_of_json(body: bytes) -> bytes:
