@@ -26,8 +26,8 @@ class Weights:
     Attributes:
         name: what it is called here.
         architecture: the network it strictly loads into, a key of
-            ``training.nets.architectures.ARCHITECTURES``, or ``vgg19`` and ``adain`` of
-            ``training.nets.style``.
+            ``training.nets.architectures.ARCHITECTURES`` in TABLE, of ``training.nets.style`` in
+            STYLE_TABLE.
         source: where it comes from, a locator of ``training.files`` without the file.
         file: its path in the package; empty where the package's archive itself is meant.
         sha256: of the file, or of the archive.
@@ -146,6 +146,13 @@ TABLE: Mapping[str, Weights] = {
             lacks=("classifier",),
             read=read_flax_vgg16,
         ),
+    )
+}
+"""Of classifiers."""
+
+STYLE_TABLE: Mapping[str, Weights] = {
+    row.name: row
+    for row in (
         Weights(
             name="vgg19-normalised",
             architecture="vgg19",
@@ -173,23 +180,28 @@ TABLE: Mapping[str, Weights] = {
         ),
     )
 }
+"""Of what stylizes, and of what its pictures are measured with."""
 
 
 def find(name: str, downloads: Path | None = None) -> Path:
     """The path of a file of the table.
 
     Args:
-        name: its key in TABLE.
+        name: its key in TABLE or STYLE_TABLE.
         downloads: a folder that may hold it already.
 
     Raises:
         KeyError: there is no such row.
         FileError: it cannot be had, or is not the file meant.
     """
-    weights = TABLE[name]
+    weights = _row(name)
     return files.resolve(weights.locator, weights.sha256, downloads)
 
 
 def load(name: str, downloads: Path | None = None) -> State:
-    """The state dictionary of a row of the table; arguments and errors as of ``find``."""
-    return TABLE[name].read(find(name, downloads))
+    """The state dictionary of a row of the tables; arguments and errors as of ``find``."""
+    return _row(name).read(find(name, downloads))
+
+
+def _row(name: str) -> Weights:
+    return TABLE[name] if name in TABLE else STYLE_TABLE[name]

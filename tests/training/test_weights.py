@@ -11,9 +11,10 @@ from training.nets.architectures import ARCHITECTURES
 
 
 def test_every_row_is_complete() -> None:
-    for name, row in weights.TABLE.items():
+    assert not weights.TABLE.keys() & weights.STYLE_TABLE.keys()
+    assert {row.architecture for row in weights.TABLE.values()} <= ARCHITECTURES.keys()
+    for name, row in (*weights.TABLE.items(), *weights.STYLE_TABLE.items()):
         assert row.name == name
-        assert row.architecture in {*ARCHITECTURES, "vgg19", "adain"}
         assert re.fullmatch(r"[0-9a-f]{64}", row.sha256)
         assert row.locator == (f"{row.source}#{row.file}" if row.file else row.source)
         assert all((row.preprocessing, row.licence, row.published, row.url))

@@ -11,15 +11,15 @@ from training.conversions import State, read_torch
 from training.nets.style.adain import adain_network
 from training.nets.style.stylizer import Stylizer
 from training.nets.style.vgg import ENCODED, Vgg19
-from training.weights import TABLE, WeightsError
+from training.weights import STYLE_TABLE, WeightsError
 
 VGG, DECODER = "vgg19-normalised", "adain-decoder"
-"""Rows of the weights table."""
+"""Rows of the weights table for styles."""
 
 
 def source_of(row: str) -> DataSource:
     """A row of the weights table, for a manifest."""
-    published = TABLE[row]
+    published = STYLE_TABLE[row]
     return DataSource(
         name=f"{row} ({published.locator})", licence=published.licence, url=published.url
     )
@@ -78,7 +78,7 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
     """
     if locator == DECODER:
         lacking = _load(net.decoder, weights.load(DECODER, downloads), locator)
-        if any(not name.startswith(TABLE[DECODER].lacks) for name in lacking):
+        if any(not name.startswith(STYLE_TABLE[DECODER].lacks) for name in lacking):
             raise WeightsError(f"{locator} is of the full network only: say --network full")
         load_encoder(net, downloads)
         return Begun((source_of(DECODER),))

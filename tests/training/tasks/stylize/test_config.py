@@ -7,7 +7,7 @@ from training.tasks.stylize.config import PUBLISHED, Stylize
 from training.tasks.stylize.objective import Weighting
 from training.tasks.stylize.presets import FOLDER, PRESETS
 from training.tasks.stylize.train import resolved
-from training.weights import TABLE
+from training.weights import STYLE_TABLE
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_slim_network_begins_at_random_unless_told() -> None:
     assert resolved(Stylize(network="slim")).weights is None
     assert resolved(Stylize(network="slim", weights="mine.ckpt")).weights == "mine.ckpt"
     assert resolved(Stylize()).weights == PUBLISHED
-    assert PUBLISHED in TABLE
+    assert PUBLISHED in STYLE_TABLE
 
 
 def test_one_preset_is_the_tasks_default() -> None:
