@@ -61,7 +61,7 @@ def heat_map(
     grey = np.maximum(np.asarray(seen), 0)  # what bicubic interpolation undershoots
     found = np.zeros(size, np.uint8)
     if (highest := grey.max()) > 0:
-        found[down.pixels, across.pixels] = np.rint(grey * (255 / highest))
+        found[down.pixels, across.pixels] = np.rint(grey.astype(np.float64) / highest * 255)
     return found
 
 

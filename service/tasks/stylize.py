@@ -227,7 +227,8 @@ def mix(codes: Sequence[Arrays], assets: Mapping[str, bytes], params: Params) ->
     if not all(np.isfinite(code).all() for code in of_pictures):
         raise InferenceError("the model's code of a style is not finite")
     mixed = [*of_pictures, *(presets[name].code for name, _ in params.weighted())]
-    weights = _weights(params, len(of_pictures))
+    weights = np.array(_weights(params, len(of_pictures)), np.float64)
+    weights /= weights.max()  # the smallest numbers there are lose all their digits in a sum
     return {"code": np.average(mixed, axis=0, weights=weights).astype(np.float32)}
 
 

@@ -176,6 +176,15 @@ def test_any_picture_has_its_map(
         assert share * length - 1e-6 <= found < share * length + 2
 
 
+def test_weights_that_are_nearly_nothing_still_have_a_brightest_place() -> None:
+    weights = np.zeros((2, 2), np.float32)
+    weights[0, 0] = 1e-38
+    placement, _ = place(64, 64, InputGeometry(height=64, width=64, resize="squash"))
+    grey = heat_map(weights, placement, (64, 64))
+    assert grey.max() == 255
+    assert grey[0, 0] == 255
+
+
 def test_a_map_is_written_as_grey_png() -> None:
     grey = placed(1280, 720, resize="squash")
     with Image.open(io.BytesIO(png(grey))) as picture:

@@ -231,6 +231,7 @@ def test_pictures_mix_with_presets_by_weights_of_their_own() -> None:
         ({}, (one + two) / 2),
         ({"style_weight": [3]}, (3 * one + two) / 4),
         ({"style_weight": [0, 2]}, two),
+        ({"style_weight": [5e-324, 5e-324]}, (one + two) / 2),
         ({"style_weight": [1, 2], "style": ["wave:5"]}, (one + 2 * two + 5 * WAVE) / 8),
     ):
         params = Params(**query)
