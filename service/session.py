@@ -100,16 +100,33 @@ class CpuSession:
             _load(path, _options(threads=cpus), [CPU_PROVIDER]) if cpus > 1 else self._narrow
         )
         self._outputs = [spec.name for spec in variant.outputs]
+        self._how = _giving_back() if _is_of_any_size(variant) else None
 
     def run(self, items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:
         """See Session.run."""
         session = self._wide if lone else self._narrow
         batch = {name: stack([item[name] for item in items]) for name in items[0]}
         try:
-            outputs = session.run(self._outputs, batch)
+            outputs = session.run(self._outputs, batch, self._how)
         except Exception as error:  # the runtime's own exceptions share no base class
             raise _inference_error(error) from error
         return split(dict(zip(self._outputs, outputs, strict=True)), len(items))
+
+
+def _is_of_any_size(variant: Variant) -> bool:
+    """Whether the caller chooses more of an input's lengths than the batch's."""
+    return any(isinstance(length, str) for spec in variant.inputs for length in spec.shape[1:])
+
+
+def _giving_back() -> ort.RunOptions:
+    """Runs that leave no memory in the arena that nothing uses.
+
+    The arena keeps what a run needed for the next one. Where every run is of another size, what is
+    kept fits none of them, and in time the arena is full of it.
+    """
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 class CudaSession:

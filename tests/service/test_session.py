@@ -362,3 +362,56 @@ def test_a_run_that_needs_more_than_the_arena_fails_alone(tmp_path: Path) -> Non
     )
     failed = "8: the model could not process this input"
     assert done.stdout.splitlines() == ["1: 1.000", failed, "1: 1.000"] * 2, done.stderr
+
+
+GROWING = """
+import sys
+from pathlib import Path
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from service.contract import Parity, TensorSpec, Variant
+from service.device import Device
+from service.session import configure, open_session
+
+path, floats = Path(sys.argv[1]), TensorProto.FLOAT
+graph = helper.make_graph(
+    [
+        helper.make_node("Softmax", ["x"], ["once"]),
+        helper.make_node("Softmax", ["once"], ["twice"]),
+        helper.make_node("ReduceSum", ["twice", "last"], ["y"], keepdims=0),
+    ],
+    "growing",
+    [helper.make_tensor_value_info("x", floats, ["N", "L"])],
+    [helper.make_tensor_value_info("y", floats, ["N"])],
+    [onnx.numpy_helper.from_array(np.array([1], np.int64), "last")],
+)
+opset = [helper.make_opsetid("", 18)]
+onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+variant = Variant(
+    file="1/model.onnx",
+    sha256="0" * 64,
+    inputs=(TensorSpec(name="x", dtype="float32", shape=("N", "L")),),
+    outputs=(TensorSpec(name="y", dtype="float32", shape=("N",)),),
+    parity=Parity(tolerance=0.0, measured=0.0),
+)
+configure(cpu_arena_mib=100)
+session = open_session(path, variant, "main", Device("cpu", 2))
+for lone in (False, True):
+    for half_mib in range(2, 20):  # at most 2 tensors of 38 MiB at a time, 700 MiB in all
+        (only,) = session.run([{"x": np.ones(half_mib << 19, np.float32)}], lone=lone)
+        sys.stdout.write(f"{float(only['y']):.1f}\\n")
+"""
+
+
+def test_runs_of_ever_larger_inputs_do_not_fill_the_arena(tmp_path: Path) -> None:
+    """In a process of its own: the arena is set up once a process."""
+    done = subprocess.run(
+        [sys.executable, "-c", GROWING, str(tmp_path / "model.onnx")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.stdout.splitlines() == ["1.0"] * 36, done.stderr
