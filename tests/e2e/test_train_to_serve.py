@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,21 @@ from training.tasks.caption import publish
 pytestmark = pytest.mark.live
 
 
+def answer_of(models: Path, target: str, picture: bytes) -> Any:
+    """What a server of these models says of a PNG, having complained of nothing."""
+    with Server(models) as server:
+        server.wait_until_ready()
+        connection = server.connect()
+        connection.request("POST", target, picture, {"content-type": "image/png"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        connection.close()
+        assert response.status == 200, answer
+        assert server.stop() == 0
+        assert not server.complaints()
+    return answer
+
+
 def test_a_folder_of_pictures_becomes_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,16 +63,7 @@ def test_a_folder_of_pictures_becomes_answers(
     assert f"sightline serve --models {models}" in capsys.readouterr().err
 
     picture = (photos / "coffee/3.png").read_bytes()
-    with Server(models) as server:
-        server.wait_until_ready()
-        connection = server.connect()
-        connection.request("POST", "/classify", picture, {"content-type": "image/png"})
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-        connection.close()
-        assert response.status == 200, answer
-        assert server.stop() == 0
-        assert not server.complaints()
+    answer = answer_of(models, "/classify", picture)
     scores = {one["label"]: one["score"] for one in answer["predictions"]}
     assert set(scores) == set(CLASSES)
     assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
@@ -155,18 +162,7 @@ def test_a_folder_of_captions_becomes_answers(
     assert f"sightline serve --models {models}" in capsys.readouterr().err
 
     picture = (folder / "Flicker8k_Dataset/k.png").read_bytes()
-    with Server(models) as server:
-        server.wait_until_ready()
-        connection = server.connect()
-        headers = {"content-type": "image/png"}
-        asked = "/caption?num_captions=3&max_length=4&attention=true"
-        connection.request("POST", asked, picture, headers)
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-        connection.close()
-        assert response.status == 200, answer
-        assert server.stop() == 0
-        assert not server.complaints()
+    answer = answer_of(models, "/caption?num_captions=3&max_length=4&attention=true", picture)
     assert answer["model"] == {"name": "dogs", "version": "1", "precision": "fp32"}
 
     manifest = read_manifest(models / "dogs")

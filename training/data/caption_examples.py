@@ -37,8 +37,6 @@ class CachedFeatures:
     """Features computed before, ``float16[pictures, views, P, D]``; see ``feature_cache``."""
 
     features: NDArray[np.float16]
-    indices: Sequence[int]
-    """Which of them are meant, in order."""
 
     def plain(self, index: int) -> Tensor:
         """``float16[P, D]`` of the picture as it is."""
@@ -49,7 +47,7 @@ class CachedFeatures:
         return self._of(index, int(random.integers(self.features.shape[1])))
 
     def _of(self, index: int, number: int) -> Tensor:
-        return torch.from_numpy(np.array(self.features[self.indices[index], number]))
+        return torch.from_numpy(np.array(self.features[index, number]))
 
 
 @dataclass(frozen=True)

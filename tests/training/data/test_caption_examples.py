@@ -34,7 +34,7 @@ def examples_of(
     items = tuple(Captioned(Path(f"{at}.png"), each) for at, each in enumerate(captions))
     return CaptionExamples(
         CaptionedSet(items),
-        CachedFeatures(FEATURES, range(len(items))),
+        CachedFeatures(FEATURES),
         VOCABULARY,
         GEOMETRY,
         longest=longest,
@@ -113,7 +113,7 @@ def test_a_batch_asks_for_the_word_after_each() -> None:
 
 
 def test_features_are_of_the_pictures_meant_and_of_any_view() -> None:
-    inputs = CachedFeatures(FEATURES, [2, 0])
+    inputs = CachedFeatures(FEATURES[[2, 0]])
     assert inputs.plain(0).equal(torch.from_numpy(FEATURES[2, 0]))
     assert inputs.plain(1).dtype == torch.float16
     random = np.random.default_rng(0)

@@ -1,6 +1,5 @@
 """The pictures and captions a captioner is trained, chosen and measured on."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +131,6 @@ def _inputs(
     if config.tuned_stages:
         return [PictureViews(paths, geometry) for paths in of_parts]
     folder = config.features or config.run / "features"
-    threads = max(1, (os.cpu_count() or 1))
     inputs: list[Inputs] = []
     for number, paths in enumerate(of_parts):
         views = config.views if number == 0 else 1  # others are only seen as they are
@@ -145,9 +143,8 @@ def _inputs(
             folder,
             key,
             _told(report, f"features of {len(paths)} pictures in {views} views"),
-            threads=threads,
         )
-        inputs.append(CachedFeatures(features, range(len(paths))))
+        inputs.append(CachedFeatures(features))
     return inputs
 
 

@@ -14,6 +14,7 @@ from training.data.pictures import prepare
 from training.devices import machine
 from training.exportable import Asset, Card, Exportable, Graph, Score
 from training.golden import golden_candidates
+from training.how_trained import how_trained
 from training.made_by import told_weights
 from training.nets.captioning.captioner import OUTPUTS, Captioner
 from training.nets.folding import fold_norms
@@ -149,7 +150,6 @@ def _item(examples: CaptionExamples, index: int, longest: int) -> Arrays:
 
 
 def _settings(config: Caption, results: Results) -> Mapping[str, str | int | float | bool | None]:
-    optimisation, training = config.optimisation, config.training
     return {
         "network": config.network,
         "backbone": config.backbone,
@@ -166,14 +166,9 @@ def _settings(config: Caption, results: Results) -> Mapping[str, str | int | flo
         "self_critical_epochs": config.self_critical_epochs,
         "beams": config.beams,
         "length_penalty": config.length_penalty,
-        "epochs": training.epochs,
-        "batch_size": optimisation.batch_size,
-        "optimizer": optimisation.optimizer,
-        "lr": optimisation.lr,
-        "weight_decay": optimisation.weight_decay,
-        "precision": config.devices.precision,
-        "machine": machine(config.devices),
-        "minutes": round(results.outcome.seconds / 60),
+        **how_trained(
+            config.training, config.optimisation, config.devices, results.outcome.seconds
+        ),
     }
 
 

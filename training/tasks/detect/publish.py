@@ -11,6 +11,7 @@ from service.tasks.detect import deviation
 from training.data.box_pictures import BoxPictures
 from training.devices import machine
 from training.exportable import Card, Exportable, Graph, Score
+from training.how_trained import how_trained
 from training.made_by import told_weights
 from training.nets.detection.architectures import GRAPH_IOU, GRAPH_SCORE
 from training.nets.detection.batched import BatchedDetector
@@ -144,21 +145,15 @@ def _some(pictures: BoxPictures, count: int) -> list[Arrays]:
 
 
 def _settings(config: Detect, results: Results) -> Mapping[str, str | int | float | bool | None]:
-    optimisation, training = config.optimisation, config.training
     return {
         "architecture": results.architecture.name,
         "parameters": results.figures()["parameters"],
         "weights": told_weights(config.weights),
         "size": results.gathered.test.geometry.width,
         "frozen_stages": config.frozen_stages,
-        "epochs": training.epochs,
-        "batch_size": optimisation.batch_size,
-        "optimizer": optimisation.optimizer,
-        "lr": optimisation.lr,
-        "weight_decay": optimisation.weight_decay,
-        "precision": config.devices.precision,
-        "machine": machine(config.devices),
-        "minutes": round(results.outcome.seconds / 60),
+        **how_trained(
+            config.training, config.optimisation, config.devices, results.outcome.seconds
+        ),
     }
 
 

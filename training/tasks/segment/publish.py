@@ -17,6 +17,7 @@ from training.data.order import evenly
 from training.devices import machine
 from training.exportable import Card, Exportable, Graph, Score
 from training.golden import golden_candidates
+from training.how_trained import how_trained
 from training.made_by import told_weights
 from training.nets.segmentation.segmenter import OUTPUTS, Segmenter
 from training.tasks.segment.config import Segment
@@ -165,7 +166,6 @@ def _some(pictures: MaskPictures, count: int) -> list[Arrays]:
 
 
 def _settings(config: Segment, results: Results) -> Mapping[str, str | int | float | bool | None]:
-    optimisation, training = config.optimisation, config.training
     return {
         "architecture": results.architecture.name,
         "parameters": results.figures()["parameters"],
@@ -176,14 +176,9 @@ def _settings(config: Segment, results: Results) -> Mapping[str, str | int | flo
         "keep_statistics": config.keep_statistics,
         "class_weights": config.class_weights,
         "balance": config.balance,
-        "epochs": training.epochs,
-        "batch_size": optimisation.batch_size,
-        "optimizer": optimisation.optimizer,
-        "lr": optimisation.lr,
-        "weight_decay": optimisation.weight_decay,
-        "precision": config.devices.precision,
-        "machine": machine(config.devices),
-        "minutes": round(results.outcome.seconds / 60),
+        **how_trained(
+            config.training, config.optimisation, config.devices, results.outcome.seconds
+        ),
     }
 
 

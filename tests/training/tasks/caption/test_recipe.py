@@ -51,7 +51,7 @@ def examples_of(config: Caption) -> CaptionExamples:
     items = tuple(Captioned(Path(f"{at}.png"), each) for at, each in enumerate(TEXTS))
     return CaptionExamples(
         CaptionedSet(items),
-        CachedFeatures(FEATURES, range(4)),
+        CachedFeatures(FEATURES),
         VOCABULARY,
         InputGeometry(height=32, width=32, resize="squash"),
         longest=config.longest,
