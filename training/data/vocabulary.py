@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
+from service.vocabulary import END, UNKNOWN
 from training.data.errors import DataError
 from training.data.words import lowered, tokenise
 
-END, UNKNOWN = 0, 1
-"""The positions of what ends a caption and of what stands for a word that is not known."""
+__all__ = ["END", "UNKNOWN", "Vocabulary"]
 
 _SPECIAL = ("<end>", "<unk>")
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)")
