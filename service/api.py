@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from service.contract import Manifest, Precision
 from service.device import Kind
 from service.errors import PROBLEM_JSON, NotReadyError, Problem
+from service.etag import unless_known
 from service.loading import Model
 from service.rendering import MEDIA_TYPES
 from service.route import TaskRoute
@@ -57,12 +58,12 @@ _MEANING = {
     404: "There is no such model.",
     406: "The answer comes in no media type that `Accept` allows.",
     408: "The body did not arrive in time.",
-    413: "More bytes, pixels, frames or files than the limits allow.",
+    413: "More bytes, pixels, frames, files or memory of a run than the limits allow.",
     415: "Not an image format the service reads, or a Content-Type it does not take.",
-    422: "A parameter is out of range or unknown, or the image is damaged.",
+    422: "A parameter is out of range or unknown, or the image is damaged or of no use.",
     429: "The queue or the memory for bodies is full; `Retry-After` says when to come back.",
     500: "The model failed on this input.",
-    503: "The model is not loaded, or the service is stopping.",
+    503: "The model is not loaded, the service is stopping, or memory is short for now.",
     504: "The deadline passed.",
 }
 _IMAGE_PROBLEMS = _problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
@@ -243,11 +244,16 @@ _CONTENT_BODY: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["content"],
+                    "oneOf": [{"required": ["content"]}, {"required": ["file"]}],
                     "additionalProperties": False,
                     "properties": {
-                        "content": {**_BINARY, "description": "May be called `file` as well."},
-                        "style": {"type": "array", "items": _BINARY},
+                        "content": {**_BINARY, "description": "The picture to restyle."},
+                        "file": {**_BINARY, "description": "Another name for `content`."},
+                        "style": {
+                            "type": "array",
+                            "items": _BINARY,
+                            "description": "Pictures whose styles are mixed, with presets.",
+                        },
                     },
                 }
             },
@@ -276,19 +282,39 @@ async def stylize_image(request: Request, params: Annotated[stylize.Params, Quer
     )
 
 
+_TAGGED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "ETag": {
+                "description": "Of this list; `If-None-Match` with it is answered 304.",
+                "required": True,
+                "schema": {"type": "string"},
+            }
+        }
+    },
+    304: {"description": "The list is still the one that `If-None-Match` names."},
+}
+_PRESETS = TypeAdapter(list[stylize.PresetShown])
+
+
 @router.get(
-    "/styles", tags=["models"], summary="The presets for `/stylize`", responses=_problems(503)
+    "/styles",
+    tags=["models"],
+    summary="The presets for `/stylize`",
+    response_model=list[stylize.PresetShown],
+    responses=_TAGGED | _problems(503),
 )
-async def list_styles(state: StateOf) -> list[stylize.PresetShown]:
+async def list_styles(request: Request, state: StateOf) -> Response:
     """List the styles that need no picture, of all models."""
     if not state.registry.ready:
         raise NotReadyError("models are still loading, or the service is stopping")
-    return [
+    presets = [
         preset
         for model in state.registry.models.values()
         if model.manifest.task == stylize.NAME
         for preset in stylize.shown(model.manifest, model.assets)
     ]
+    return unless_known(request, _PRESETS.dump_json(presets), "application/json")
 
 
 @router.get("/models", tags=["models"], summary="The models on offer")

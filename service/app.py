@@ -21,6 +21,7 @@ from service.inference import Inference
 from service.loading import Loader
 from service.middleware import CountResponses
 from service.registry import Registry
+from service.run_memory import RunMemory
 from service.session import configure
 from service.settings import Settings
 from service.state import State
@@ -41,7 +42,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     device = resolve(settings.device, settings.cpus)
     telemetry = Telemetry()
     telemetry.describe_device(device)
-    registry = Registry(Loader(settings, device, TASKS, telemetry, in_service=Admission()))
+    memory = RunMemory(settings.run_memory_bytes)
+    loader = Loader(settings, device, TASKS, telemetry, in_service=Admission(), memory=memory)
+    registry = Registry(loader)
     inference = Inference(settings, registry, device.cpus)
     app = FastAPIOffline(  # its pages load nothing from a CDN: nothing leaves the machine
         redoc_url=None,

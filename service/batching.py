@@ -3,27 +3,27 @@
 A slot is a thread. There is no timer: an idle slot starts at once with a batch of what is there;
 while all slots are busy the queue grows and so does the next batch. Items are batched with items
 of the same bucket (role, shapes and dtypes), the bucket whose head waited longest first.
+``service.waiting`` is the queue, ``service.run_memory`` what runs of any size share.
 """
 
 import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from service.errors import BusyError, InferenceError, NotReadyError, SightlineError
+from service.errors import InferenceError, OutOfMemoryError, SightlineError
 from service.priority import step_back
 from service.promise import Promise
+from service.run_memory import RunMemory
 from service.session import Arrays
+from service.waiting import Answer, Item, Share, Waiting, waited_for
+
+__all__ = ["Answer", "Batcher", "Item", "Run", "Share"]
 
 log = logging.getLogger(__name__)
-
-Bucket = tuple[Any, ...]
-"""What items must share to be batched: role, and name, shape and dtype of every input."""
 
 
 class Run(Protocol):
@@ -32,47 +32,6 @@ class Run(Protocol):
     def __call__(self, role: str, items: Sequence[Arrays], /, *, lone: bool) -> list[Arrays]:
         """Run ``items`` of one bucket."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one item.
-
-    Attributes:
-        outputs: output name to array, without the batch dimension.
-        queue_s: seconds from submission to the start of its run.
-        run_s: seconds of the run it was part of.
-        batch_size: how many items that run had.
-    """
-
-    outputs: Arrays
-    queue_s: float
-    run_s: float
-    batch_size: int
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """One thing in the queue.
-
-    Attributes:
-        bucket: what it must share with others of its batch.
-        role: which of the model's graphs takes it.
-        inputs: input name to array, without the batch dimension.
-        deadline: on the clock of ``time.monotonic``; past it the item is neither run
-            nor settled.
-        settle: called at most once, in a slot's thread, with the answer or the error.
-        withdrawn: nobody waits any more; set by Batcher.withdraw.
-        submitted: when it was queued.
-    """
-
-    bucket: Bucket
-    role: str
-    inputs: Arrays
-    deadline: float
-    settle: Callable[[Answer | SightlineError], None]
-    withdrawn: bool = False
-    submitted: float = field(default_factory=time.monotonic)
 
 
 class Batcher:
@@ -88,6 +47,7 @@ class Batcher:
         capacity: int,
         is_lone: Callable[[], bool] = lambda: False,
         on_batch: Callable[[Sequence[Answer]], None] = lambda _: None,
+        share: Share | None = None,
     ) -> None:
         """Start the slots.
 
@@ -99,13 +59,12 @@ class Batcher:
             capacity: most items waiting.
             is_lone: whether the item about to run is the only one in the service.
             on_batch: called in a slot's thread after every successful run.
+            share: what the runs take of a memory that is bounded; none if None.
         """
         self.name, self.slots, self.max_batch, self.capacity = name, slots, max_batch, capacity
         self._run, self._is_lone, self._on_batch = run, is_lone, on_batch
-        self._changed = threading.Condition()
-        self._waiting: dict[Bucket, deque[Item]] = {}
-        self._queued = 0
-        self._closed = False
+        self._share = share
+        self._waiting = Waiting(name, max_batch=max_batch, capacity=capacity, share=share)
         self._threads = [
             threading.Thread(target=self._slot, name=f"{name}-slot-{index}", daemon=True)
             for index in range(slots)
@@ -116,7 +75,7 @@ class Batcher:
     @property
     def queued(self) -> int:
         """Items waiting for a slot."""
-        return self._queued
+        return self._waiting.count
 
     def enqueue(
         self,
@@ -131,29 +90,13 @@ class Batcher:
         Raises:
             BusyError: the queue is full.
             NotReadyError: the model is being unloaded.
+            TooLargeError: its run would take more memory than there is for runs.
         """
-        shapes = ((name, array.shape, array.dtype.str) for name, array in inputs.items())
-        item = Item((role, *shapes), role, inputs, deadline, settle)
-        with self._changed:
-            if self._closed:
-                raise NotReadyError(f"model {self.name!r} is being unloaded")
-            if self._queued >= self.capacity:
-                raise BusyError(f"the queue of model {self.name!r} is full")
-            self._waiting.setdefault(item.bucket, deque()).append(item)
-            self._queued += 1
-            self._changed.notify()
-        return item
+        return self._waiting.put(role, inputs, deadline, settle)
 
     def withdraw(self, item: Item) -> None:
         """Take an item out of the queue, if it is still there; it will not be settled."""
-        with self._changed:
-            item.withdrawn = True
-            bucket = self._waiting.get(item.bucket)
-            if bucket and item in bucket:
-                bucket.remove(item)
-                self._queued -= 1
-                if not bucket:
-                    del self._waiting[item.bucket]
+        self._waiting.withdraw(item)
 
     async def submit(self, role: str, inputs: Arrays, *, deadline: float) -> Answer:
         """Queue one item and wait for its answer; cancelling withdraws it.
@@ -166,6 +109,7 @@ class Batcher:
         Raises:
             BusyError: the queue is full.
             NotReadyError: the model is being unloaded.
+            TooLargeError: its run would take more memory than there is for runs.
             LateError: the deadline passed; a run already under way is not waited for.
             InferenceError: the run failed on this item alone.
         """
@@ -178,9 +122,7 @@ class Batcher:
 
     async def close(self) -> None:
         """Refuse new items, finish those queued, stop the slots."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._waiting.close()
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1) as joiner:
             await loop.run_in_executor(joiner, self._join)
@@ -189,30 +131,9 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def _take(self) -> list[Item]:
-        """Wait for work; an empty list means the batcher is closed and drained."""
-        with self._changed:
-            while True:
-                while not self._waiting:
-                    if self._closed:
-                        return []
-                    self._changed.wait()
-                key = min(self._waiting, key=lambda bucket: self._waiting[bucket][0].submitted)
-                bucket = self._waiting[key]
-                batch: list[Item] = []
-                while bucket and len(batch) < self.max_batch:
-                    item = bucket.popleft()
-                    self._queued -= 1
-                    if item.deadline > time.monotonic():
-                        batch.append(item)
-                if not bucket:
-                    del self._waiting[key]
-                if batch:
-                    return batch
-
     def _slot(self) -> None:
         step_back()
-        while batch := self._take():
+        while batch := self._waiting.take():
             self._process(batch)
             del batch  # an idle slot must not keep the last pictures alive
 
@@ -221,9 +142,7 @@ class Batcher:
         started = time.monotonic()
         try:
             outputs = self._run(
-                batch[0].role,
-                [item.inputs for item in batch],
-                lone=len(batch) == 1 and self._is_lone(),
+                batch[0].role, [item.inputs for item in batch], lone=self._has_all(batch)
             )
             run_s = time.monotonic() - started
             answers = [
@@ -231,26 +150,61 @@ class Batcher:
                 for item, output in zip(batch, outputs, strict=True)
             ]
         except BaseException as error:  # an exit raised in a slot's thread must not end it either
-            if len(batch) > 1:
-                log.warning("a batch of %d of model %r failed; halving", len(batch), self.name)
-                middle = len(batch) // 2
-                for half in (batch[:middle], batch[middle:]):
-                    now = time.monotonic()
-                    waited_for = [i for i in half if not i.withdrawn and i.deadline > now]
-                    if waited_for:
-                        self._process(waited_for)
-                return
-            if not isinstance(error, SightlineError):
-                log.exception("a run of model %r failed", self.name)
-                error = InferenceError("the model could not process this input")
-            self._settle(batch[0], error)
+            self._failed(batch, error)
             return
+        self._give_back(batch)
         for item, answer in zip(batch, answers, strict=True):
             self._settle(item, answer)
         try:
             self._on_batch(answers)
         except Exception:
             log.exception("observing a run of model %r failed", self.name)
+
+    def _has_all(self, batch: list[Item]) -> bool:
+        """Whether a run may use the whole device: nothing else is there to be run beside it."""
+        if len(batch) > 1:
+            return False
+        if batch[0].needs and self._share is not None:
+            return self._is_lone() or not self._share.memory.leaves_room(batch[0].needs)
+        return self._is_lone()
+
+    def _failed(self, batch: list[Item], error: BaseException) -> None:
+        """Run what failed in parts, or tell of it."""
+        memory = self._share.memory if self._share is not None and batch[0].needs else None
+        if memory and isinstance(error, OutOfMemoryError) and batch[0].needs < memory.max_bytes:
+            log.warning("model %r took more memory than it should; one by one now", self.name)
+            self._give_back(batch)
+            for item in waited_for(batch):
+                self._process_alone(item, memory)
+            return
+        if len(batch) > 1:
+            log.warning("a batch of %d of model %r failed; halving", len(batch), self.name)
+            middle = len(batch) // 2
+            for half in (batch[:middle], batch[middle:]):
+                left = waited_for(half)
+                self._give_back([item for item in half if item not in left])
+                if left:
+                    self._process(left)
+            return
+        self._give_back(batch)
+        if not isinstance(error, SightlineError):
+            log.exception("a run of model %r failed", self.name, exc_info=error)
+            error = InferenceError("the model could not process this input")
+        self._settle(batch[0], error)
+
+    def _process_alone(self, item: Item, memory: RunMemory) -> None:
+        """Run an item with all of the shared memory, while no other run has any of it."""
+        item.needs = memory.max_bytes
+        memory.take(item.needs)
+        if waited_for([item]):
+            self._process([item])
+        else:
+            self._give_back([item])
+
+    def _give_back(self, items: Sequence[Item]) -> None:
+        """Return what the run of these took of the shared memory, once for each."""
+        if self._share is not None and (taken := sum(item.needs for item in items)):
+            self._share.memory.give_back(taken)
 
     def _settle(self, item: Item, result: Answer | SightlineError) -> None:
         try:

@@ -57,6 +57,11 @@ class TensorSpec(_Frozen):
     dtype: DType
     shape: tuple[Dimension, ...]
 
+    @property
+    def is_of_any_size(self) -> bool:
+        """Whether the caller chooses more of its lengths than the batch's."""
+        return any(isinstance(length, str) for length in self.shape[1:])
+
 
 class FileRef(_Frozen):
     """A file of the model's folder and the hash that proves it is the one meant."""

@@ -11,10 +11,12 @@
     │   ├── UnsupportedMediaError         415  a Content-Type the endpoint does not take
     │   ├── UnsupportedImageError         415  not an image format we read
     │   ├── UndecodableImageError         422  an image by its header, but damaged
+    │   ├── UnusableImageError            422  an image that the model can make nothing of
     │   └── ParameterError                422  a parameter is out of range or unknown
     ├── BusyError                         429  the queue is full; carries Retry-After
     ├── ClientGoneError                   499  the client left; nobody reads this answer
     ├── InferenceError                    500  the model failed on this input
+    │   └── OutOfMemoryError              503  a run found too little memory; carries Retry-After
     ├── NotReadyError                     503  the model is not loaded or the service is stopping
     ├── LateError                         504  the deadline passed
     └── ModelError                        (start-up) a model folder cannot be served
@@ -136,6 +138,14 @@ class UndecodableImageError(RequestError):
     title = "Undecodable image"
 
 
+class UnusableImageError(RequestError):
+    """An image that decodes, but that the model can make nothing of."""
+
+    status = 422
+    kind = "unusable-image"
+    title = "Unusable image"
+
+
 class ParameterError(RequestError):
     """A parameter is unknown, of the wrong type or out of range."""
 
@@ -174,6 +184,19 @@ class InferenceError(SightlineError):
 
     kind = "inference-failed"
     title = "Inference failed"
+
+
+class OutOfMemoryError(InferenceError):
+    """A run found too little memory; later there may be enough."""
+
+    status = 503
+    kind = "out-of-memory"
+    title = "Out of memory"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``Retry-After`` in whole seconds."""
+        return {"Retry-After": "1"}
 
 
 class NotReadyError(SightlineError):

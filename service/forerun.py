@@ -64,5 +64,9 @@ class Forerun(Errand[Ahead]):
         return self._companions.prepare(decode(self._image, self._limits, needed), manifest)
 
     def _ran(self, placement: Placement, answer: Answer) -> None:  # noqa: ARG002
-        self._recall.put(self._key, answer.outputs)
-        self.promise.settle(Ahead(answer.outputs, self._timing(answer)))
+        try:
+            self._companions.verify(answer.outputs)
+            self._recall.put(self._key, answer.outputs)
+            self.promise.settle(Ahead(answer.outputs, self._timing(answer)))
+        except Exception as error:
+            self._fail(error)

@@ -5,7 +5,7 @@ either of which may take a while to write; in between the picture goes from thre
 directly, since every stop at the event loop would cost a wake-up of a busy thread. The answer is
 finished where the CPU is: on a CPU in the slot's thread, which is one of the CPU's own; on a GPU in
 a picture thread, so that the slot can feed the GPU. What is drawn is drawn in a thread for that
-alone, since it may take longer than all the rest.
+alone, since it may take longer than all the rest; so is any answer that takes long to finish.
 """
 
 import time
@@ -54,7 +54,8 @@ class Threads:
 
     Attributes:
         pictures: decode, make ready and, on a GPU, finish.
-        drawing: draw answers, so that no picture waits to be decoded until another is drawn.
+        drawing: draw answers, and finish those that take long, so that no picture waits to be
+            decoded or run meanwhile.
     """
 
     pictures: Executor
@@ -88,13 +89,15 @@ class Job(Errand[bytes | Rendered]):
         return replace(prepared, inputs={**prepared.inputs, **self._ahead.inputs})
 
     def _ran(self, placement: Placement, answer: Answer) -> None:
-        if self._model.device.kind == "cpu":
+        if self._rendering is None and self._params.is_long(placement):
+            self._threads.drawing.submit(self._finish, placement, answer)
+        elif self._model.device.kind == "cpu":
             self._finish(placement, answer)
         else:
             self._threads.pictures.submit(self._finish, placement, answer)
 
     def _finish(self, placement: Placement, answer: Answer) -> None:
-        if self.promise.is_abandoned():
+        if self.promise.is_abandoned() or time.monotonic() >= self._deadline:
             return
         try:
             timing = self._timing(answer)

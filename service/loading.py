@@ -2,18 +2,28 @@
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from service.admission import Admission
-from service.batching import Answer, Batcher
-from service.contract import MAX_ASSET_BYTES, FileRef, Manifest, Precision, read_manifest
+from service.batching import Answer, Batcher, Share
+from service.contract import (
+    MAX_ASSET_BYTES,
+    FileRef,
+    Manifest,
+    Precision,
+    Variant,
+    read_manifest,
+)
 from service.device import Device
 from service.errors import GraphError, ManifestError
-from service.golden import Golden, read_golden, replay
+from service.footprint import measure, sized
+from service.golden import Golden, items, read_golden, replay
+from service.run_memory import RunMemory, mib
 from service.session import Arrays, open_session
 from service.settings import Settings
 from service.task import Task
@@ -63,6 +73,7 @@ class Loader:
     tasks: Mapping[str, Task]
     telemetry: Telemetry
     in_service: Admission
+    memory: RunMemory = field(default_factory=RunMemory)
 
     def load(self, folder: Path) -> Model:
         """Load the model in ``folder`` and leave it warm.
@@ -85,7 +96,8 @@ class Loader:
             wanted=self.settings.precision,
             max_quality_loss=self.settings.max_quality_loss,
         )
-        model = self._serve(manifest, assets, task, precision, sessions, deviation, started)
+        share = self._share(folder, manifest, precision, golden)
+        model = self._serve(manifest, assets, task, precision, sessions, share, deviation, started)
         log.info(
             "loaded %s version %s as %s on %s in %.2f s",
             manifest.name,
@@ -135,6 +147,41 @@ class Loader:
         task.check(manifest, assets)
         return manifest, assets, task
 
+    def _share(
+        self, folder: Path, manifest: Manifest, precision: Precision, golden: Golden
+    ) -> Share | None:
+        """What runs on a CPU take of the shared memory; None where inputs are of one size."""
+        if self.device.kind != "cpu":
+            return None
+        rates: dict[str, tuple[Variant, float]] = {}
+        for role, variants in manifest.graphs.items():
+            variant = variants[precision]
+            if not any(spec.is_of_any_size for spec in variant.inputs):
+                continue
+            rate = measure(folder / variant.file, variant, items(golden, role, "input")[0])
+            if rate is None:
+                continue
+            rates[role] = variant, rate
+            largest = math.ceil(rate * 3) * manifest.input.height * manifest.input.width
+            enough = self.memory.is_enough(largest)
+            log.log(
+                logging.INFO if enough else logging.WARNING,
+                "%s: a run of %s takes %.0f bytes a pixel, %s MiB for the largest picture%s",
+                manifest.name,
+                role,
+                3 * rate,
+                f"{mib(largest):,}",
+                "" if enough else ", which will be refused: cpu_arena_mib is too small for it",
+            )
+
+        def needs(role: str, inputs: Arrays) -> int:
+            if role not in rates:
+                return 0
+            variant, rate = rates[role]
+            return math.ceil(rate * sized(variant, inputs))
+
+        return Share(self.memory, needs) if rates else None
+
     def _serve(
         self,
         manifest: Manifest,
@@ -142,6 +189,7 @@ class Loader:
         task: Task,
         precision: Precision,
         sessions: Sessions,
+        share: Share | None,
         deviation: float,
         started: float,
     ) -> Model:
@@ -167,6 +215,7 @@ class Loader:
             capacity=capacity,
             is_lone=lambda: self.in_service.count <= 1,
             on_batch=on_batch,
+            share=share,
         )
         meter.watch(batcher, admission)
         return Model(

@@ -1,5 +1,6 @@
 """What runs gave for pictures that may come again, as long as there is room."""
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -8,9 +9,12 @@ import numpy as np
 
 from service.session import Arrays
 
+# Of an entry beside its key and arrays: the mapping, its names, and a place in the ordered one.
+_ENTRY_BYTES = 512
+
 
 class Recall:
-    """The outputs used last, by any key, in so many bytes; for any thread."""
+    """The outputs used last, by any key, in so many bytes, all told; for any thread."""
 
     def __init__(self, max_bytes: int) -> None:
         """Nothing is known yet."""
@@ -30,11 +34,16 @@ class Recall:
         """Keep a copy of a run's outputs, for which those used longest ago may have to go."""
         kept = {name: np.array(array) for name, array in outputs.items()}  # a view holds its batch
         with self._lock:
-            self.held += _bytes(kept) - _bytes(self._known.pop(key, {}))
+            if (before := self._known.pop(key, None)) is not None:
+                self.held -= _bytes(key, before)
+            self.held += _bytes(key, kept)
             self._known[key] = kept
             while self.held > self.max_bytes:
-                self.held -= _bytes(self._known.popitem(last=False)[1])
+                self.held -= _bytes(*self._known.popitem(last=False))
 
 
-def _bytes(outputs: Arrays) -> int:
-    return sum(array.nbytes for array in outputs.values())
+def _bytes(key: Hashable, outputs: Arrays) -> int:
+    """What an entry takes: a small output takes less than what there is around it."""
+    parts = key if isinstance(key, tuple) else ()
+    around = _ENTRY_BYTES + sys.getsizeof(key) + sum(map(sys.getsizeof, parts))
+    return around + sum(map(sys.getsizeof, outputs.values()))  # with the data an array owns

@@ -7,6 +7,7 @@ sleep instead of taking the CPU from the runs. All CPU sessions allocate from on
 """
 
 import logging
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from service.contract import DType, TensorSpec, Variant
 from service.device import CPU_PROVIDER, CUDA_PROVIDER, Device
-from service.errors import DeviceError, GraphError, InferenceError
+from service.errors import DeviceError, GraphError, InferenceError, OutOfMemoryError
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ _DTYPE_OF_ORT: Mapping[str, DType] = {
     "tensor(float)": "float32",
     "tensor(string)": "string",
 }
+# How the runtime's arenas, of a CPU and of a GPU, and CUDA itself put it.
+_NO_MEMORY = re.compile(r"ailed to allocate memory|Available memory of|out of memory|ALLOC_FAILED")
 _PINNED_BUFFERS = 32
 _MIB = 1 << 20
 
@@ -100,7 +103,8 @@ class CpuSession:
             _load(path, _options(threads=cpus), [CPU_PROVIDER]) if cpus > 1 else self._narrow
         )
         self._outputs = [spec.name for spec in variant.outputs]
-        self._how = _giving_back() if _is_of_any_size(variant) else None
+        any_size = any(spec.is_of_any_size for spec in variant.inputs)
+        self._how = _giving_back() if any_size else None
 
     def run(self, items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:
         """See Session.run."""
@@ -111,11 +115,6 @@ class CpuSession:
         except Exception as error:  # the runtime's own exceptions share no base class
             raise _inference_error(error) from error
         return split(dict(zip(self._outputs, outputs, strict=True)), len(items))
-
-
-def _is_of_any_size(variant: Variant) -> bool:
-    """Whether the caller chooses more of an input's lengths than the batch's."""
-    return any(isinstance(length, str) for spec in variant.inputs for length in spec.shape[1:])
 
 
 def _giving_back() -> ort.RunOptions:
@@ -287,4 +286,6 @@ def _load(path: Path, options: ort.SessionOptions, providers: list[Any]) -> ort.
 
 def _inference_error(error: Exception) -> InferenceError:
     log.error("a run failed: %s", error)
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return OutOfMemoryError("there is not enough memory for this now; try again later")
     return InferenceError("the model could not process this input")

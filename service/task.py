@@ -26,6 +26,10 @@ class Params(BaseModel):
         """Raise ParameterError if the model cannot do what is asked of it."""
         return
 
+    def is_long(self, placement: Placement) -> bool:  # noqa: ARG002 - for tasks that can be
+        """Whether finishing an answer takes so long that no run slot should wait for it."""
+        return False
+
     def picture_quality(self) -> int | None:
         """What a picture answer is written at, 1 to 100; None leaves it to the service."""
         return None
@@ -114,6 +118,7 @@ class Companions:
         check: told the parameters, the model's assets and the number of companions, which is None
             before the body is read, raises ParameterError if they do not go together.
         prepare: makes one of them ready for a role of its own, whatever the parameters.
+        verify: raises UnusableImageError if what its run gave is of no use; it is not kept then.
         combine: makes of the outputs of their runs, in order, the model's assets and the parameters
             what the main run takes beside its picture.
     """
@@ -122,6 +127,7 @@ class Companions:
     main: tuple[str, ...]
     check: Callable[[Any, Mapping[str, bytes], int | None], None]
     prepare: Callable[[Picture, Manifest], Prepared]
+    verify: Callable[[Arrays], None]
     combine: Callable[[Sequence[Arrays], Mapping[str, bytes], Any], Arrays]
 
 

@@ -14,7 +14,7 @@ from service.errors import InferenceError, ManifestError, ParameterError
 from service.golden import deviation as apart
 from service.heat_map import heat_map, png
 from service.images import Picture
-from service.resize import fit
+from service.resize import Placement, fit
 from service.session import Arrays
 from service.task import Answered, Inferred, Prepared
 from service.vocabulary import END, UNKNOWN, read_vocabulary, sentence
@@ -67,6 +67,10 @@ class Params(task.Params):
             raise ParameterError(
                 f"attention: model {manifest.name!r} has none; leave it out or name another model"
             )
+
+    def is_long(self, placement: Placement) -> bool:  # noqa: ARG002
+        """Maps of attention take a millisecond or two a word, up to a third of a second in all."""
+        return self.attention
 
 
 class Word(BaseModel):

@@ -21,13 +21,16 @@ from service.masks import areas, crop, to_original
 from service.overlay import lay_over
 from service.palette import VOID, palette, voc_colour, written
 from service.polygons import polygons
-from service.resize import fit
+from service.resize import Placement, fit
 from service.run_length import compressed, run_lengths
 from service.runs import Runs, runs
 from service.session import Arrays
 from service.task import Answered, Inferred, Original, Prepared
 
 NAME: Final = "segment"
+
+#: Masks of more pixels are not told in a run slot's thread.
+_LONG_PIXELS: Final = 4_000_000
 
 
 class Params(task.Params):
@@ -50,6 +53,10 @@ class Params(task.Params):
     def check(self, manifest: Manifest) -> None:
         """Refuse a class the model does not know."""
         labels.positions(self.classes, manifest)
+
+    def is_long(self, placement: Placement) -> bool:
+        """A mask takes 20 to 80 nanoseconds a pixel of the original: some are tens of millions."""
+        return placement.width * placement.height > _LONG_PIXELS
 
 
 class Extent(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from service import task
 from service.contract import InputGeometry, Manifest, require_tensor, shape_of
-from service.errors import InferenceError, ManifestError, ParameterError
+from service.errors import InferenceError, ManifestError, ParameterError, UnusableImageError
 from service.golden import tensorwise
 from service.images import Picture
 from service.presets import Preset, read_presets
@@ -213,26 +213,33 @@ def check_styles(params: Params, assets: Mapping[str, bytes], pictures: int | No
         raise ParameterError("style: all weights are 0")
 
 
+def verify_code(outputs: Arrays) -> None:
+    """Refuse a style that the model finds no style in: no content could take it on.
+
+    Raises:
+        UnusableImageError: the code of a style picture is not finite.
+    """
+    if not np.isfinite(outputs["code"]).all():
+        raise UnusableImageError("the model finds no style in it (its code is not finite)")
+
+
 def mix(codes: Sequence[Arrays], assets: Mapping[str, bytes], params: Params) -> Arrays:
     """The weighted mean of the codes of style pictures and of presets, ``code: float32[K]``.
 
     Means and deviations of features, which a code has, mix linearly (Huang and Belongie, 2017,
     https://arxiv.org/abs/1703.06868, section 7.3).
-
-    Raises:
-        InferenceError: the code of a style picture is not finite.
     """
     presets = presets_of(assets)
     of_pictures = [outputs["code"] for outputs in codes]
-    if not all(np.isfinite(code).all() for code in of_pictures):
-        raise InferenceError("the model's code of a style is not finite")
     mixed = [*of_pictures, *(presets[name].code for name, _ in params.weighted())]
     weights = np.array(_weights(params, len(of_pictures)), np.float64)
     weights /= weights.max()  # the smallest numbers there are lose all their digits in a sum
     return {"code": np.average(mixed, axis=0, weights=weights).astype(np.float32)}
 
 
-STYLES: Final = Companions("style", ("content", "file"), check_styles, prepare_style, mix)
+STYLES: Final = Companions(
+    "style", ("content", "file"), check_styles, prepare_style, verify_code, mix
+)
 """The pictures in a form's field ``style``."""
 
 
