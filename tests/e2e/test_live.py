@@ -558,6 +558,33 @@ def test_liveness_is_answered_while_models_load(tmp_path: Path) -> None:
         assert not [line for line in server.log if "Traceback" in line]
 
 
+def test_pictures_of_any_size_at_once_share_the_memory_there_is(tmp_path: Path) -> None:
+    """Each takes about 13 of 24 MiB: two at once would be more than runs may have."""
+    TinyStylizer(side=512).write(tmp_path)
+    sizes = [(512, 512), (512, 480), (500, 512), (512, 512), (64, 64), (300, 512)] * 3
+
+    def ask(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+        connection = server.connect()
+        try:
+            sent = io.BytesIO()
+            Image.new("RGB", size, (200, 90, 20)).save(sent, "PNG")
+            headers = {"Content-Type": "image/png"}
+            connection.request("POST", "/stylize?style=wave", sent.getvalue(), headers)
+            response = connection.getresponse()
+            with Image.open(io.BytesIO(response.read())) as answer:
+                return response.status, answer.size
+        finally:
+            connection.close()
+
+    with Server(tmp_path, "--cpu-arena-mib", "24", "--slots", "6", "--max-batch", "2") as server:
+        server.wait_until_ready()
+        with ThreadPoolExecutor(len(sizes)) as clients:
+            answers = list(clients.map(ask, sizes))
+        assert answers == [(200, size) for size in sizes]
+        assert not server.complaints()
+        assert server.stop() == 0
+
+
 def failed_start(*flags: str) -> tuple[int, str]:
     done = subprocess.run(
         [*SERVE, *flags],

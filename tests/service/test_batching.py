@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from service.batching import Answer, Batcher, Run
+from service.batching import Answer, Batcher, Run, Share
 from service.errors import BusyError, InferenceError, LateError, NotReadyError, SightlineError
 from service.session import Arrays
 
@@ -94,6 +94,7 @@ async def batching(
     capacity: int = 1000,
     is_lone: Callable[[], bool] = lambda: False,
     on_batch: Callable[[Sequence[Answer]], None] = lambda _: None,
+    share: Share | None = None,
 ) -> AsyncIterator[Batcher]:
     batcher = Batcher(
         run,
@@ -103,6 +104,7 @@ async def batching(
         capacity=capacity,
         is_lone=is_lone,
         on_batch=on_batch,
+        share=share,
     )
     try:
         yield batcher

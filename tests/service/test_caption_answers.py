@@ -206,8 +206,11 @@ async def test_attention_of_a_turned_picture_is_as_a_person_sees_it(
     assert (rows.mean() / 128, columns.mean() / 256) == pytest.approx((25 / 160, 35 / 320), abs=0.1)
 
 
-async def test_captions_are_told_in_a_slot_s_thread(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("attention", "thread"), [("false", "sentences-slot-"), ("true", "drawing")]
+)
+async def test_captions_are_told_in_a_slot_s_thread_and_maps_drawn_in_another(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, attention: str, thread: str
 ) -> None:
     finish, threads = caption.finish, list[str]()
 
@@ -216,8 +219,8 @@ async def test_captions_are_told_in_a_slot_s_thread(
         return finish(*arguments)
 
     monkeypatch.setattr(caption, "finish", watched)
-    assert (await post(client, attention="true")).status_code == 200
-    assert [name.startswith("sentences-slot-") for name in threads] == [True]
+    assert (await post(client, attention=attention)).status_code == 200
+    assert [name.startswith(thread) for name in threads] == [True]
 
 
 async def test_requests_of_any_parameters_share_runs_and_each_has_its_own_answer(

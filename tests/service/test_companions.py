@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from asgi import FAR, Client, until
 from conftest import encoded
@@ -222,6 +223,31 @@ async def test_a_companion_that_fails_fails_its_request_and_the_content_is_not_r
     assert service.is_idle
     assert service.count("pictures_total", outcome="failed") == 1
     assert service.count("pictures_total", outcome="answered") == 0
+
+
+async def test_a_style_without_a_code_is_refused_counted_and_not_kept(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.release()
+    run, broken = service.encode.run, [True]
+
+    def sometimes(items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:
+        found = run(items, lone=lone)
+        return [{"code": each["code"] * np.float32(np.nan)} for each in found] if broken else found
+
+    monkeypatch.setattr(service.encode, "run", sometimes)
+    client = service.post(20)
+    answer = await client.answer()
+    assert (client.status, answer["type"]) == (422, "urn:sightline:problem:unusable-image")
+    assert answer["detail"].startswith("picture 1 in the field 'style': ")
+    assert service.count("pictures_total", outcome="failed") == 1
+    assert not service.main.reds
+    assert service.is_idle
+    broken.clear()
+    again = service.post(20)
+    await again.answer()
+    assert again.status == 200
+    assert service.encode.reds == [20, 20]  # nothing had been kept
 
 
 @pytest.mark.parametrize("role", ["encode", "main"])

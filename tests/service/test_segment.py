@@ -406,3 +406,9 @@ def test_little_is_held_besides_the_mask_of_a_large_picture(
         tracemalloc.stop()
     assert sum(each.pixels for each in found) > 0.7 * size[0] * size[1]
     assert peak < bytes_a_pixel * size[0] * size[1]
+
+
+@pytest.mark.parametrize(("size", "expected"), [((2000, 2000), False), ((2000, 2001), True)])
+def test_masks_of_many_pixels_are_long_to_tell(size: tuple[int, int], expected: bool) -> None:
+    placement = Placement(*size, (1.0, 1.0), (0.0, 0.0))
+    assert segment.Params().is_long(placement) is expected

@@ -346,7 +346,7 @@ for lone in (False, True):
             (first, *_) = session.run([one] * count, lone=lone)
             sys.stdout.write(f"{count}: {float(first['y']):.3f}\\n")
         except InferenceError as error:
-            sys.stdout.write(f"{count}: {error}\\n")
+            sys.stdout.write(f"{count}: {type(error).__name__}: {error}\\n")
 """
 
 
@@ -360,7 +360,7 @@ def test_a_run_that_needs_more_than_the_arena_fails_alone(tmp_path: Path) -> Non
         check=False,
         timeout=100,
     )
-    failed = "8: the model could not process this input"
+    failed = "8: OutOfMemoryError: there is not enough memory for this now; try again later"
     assert done.stdout.splitlines() == ["1: 1.000", failed, "1: 1.000"] * 2, done.stderr
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from service.contract import Manifest, read_manifest
-from service.errors import InferenceError, ManifestError, ParameterError
+from service.errors import InferenceError, ManifestError, ParameterError, UnusableImageError
 from service.images import Picture
 from service.task import ImageSeen, Inferred, ModelUsed, Timing
 from service.tasks import stylize
@@ -240,8 +240,10 @@ def test_pictures_mix_with_presets_by_weights_of_their_own() -> None:
 
 
 def test_a_code_that_is_not_finite_is_no_style() -> None:
-    with pytest.raises(InferenceError, match="not finite"):
-        stylize.mix([code(1, 2, 3, 4, 5, np.inf)], ASSETS, Params())
+    stylize.verify_code(code(1, 2, 3, 4, 5, -6))
+    for bad in (np.inf, -np.inf, np.nan):
+        with pytest.raises(UnusableImageError, match="not finite"):
+            stylize.verify_code(code(1, 2, 3, 4, 5, bad))
 
 
 @pytest.mark.parametrize(

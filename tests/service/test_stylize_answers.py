@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import numpy as np
 import pytest
 from documented import client_of
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from pictures import exif, saved, seeds, stored_as
 from PIL import Image
 
+from service.app import create_app
 from service.session import Arrays
 from service.settings import Settings
 
@@ -299,6 +301,49 @@ async def test_presets_are_listed_with_thumbnails(client: httpx.AsyncClient) -> 
             assert thumbnail.format == "JPEG"
         answer = await post(client, style=preset["name"], model=preset["model"])
         assert answer.status_code == 200
+
+
+async def test_presets_that_are_known_already_are_not_sent_again(client: httpx.AsyncClient) -> None:
+    first = await client.get("/styles")
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "no-cache"  # kept, but asked about each time
+    for known in (tag, f'W/"other", W/{tag}', "*"):
+        again = await client.get("/styles", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    other = await client.get("/styles", headers={"If-None-Match": f'"{tag[2:]}'})
+    assert (other.status_code, other.content) == (200, first.content)
+
+
+async def test_a_form_is_described_with_either_name_of_the_content(
+    client: httpx.AsyncClient,
+) -> None:
+    document = (await client.get("/openapi.json")).json()
+    body = document["paths"]["/stylize"]["post"]["requestBody"]["content"]
+    form = jsonschema_rs.Draft202012Validator(body["multipart/form-data"]["schema"])
+    for names in (["content"], ["file"], ["content", "style"], ["file", "style"]):
+        sent = {name: ["x"] if name == "style" else "x" for name in names}
+        assert form.is_valid(sent), names
+    for names in (["style"], ["content", "file"], ["content", "picture"], []):
+        assert not form.is_valid({name: ["x"] if name == "style" else "x" for name in names}), names
+
+
+async def test_a_picture_that_takes_too_much_memory_is_refused_with_the_setting(
+    tmp_path: Path,
+) -> None:
+    TinyStylizer(side=512, style_side=300).write(tmp_path)
+    app = create_app(Settings(models=tmp_path, cpu_arena_mib=1))  # of which runs share 0.75 MiB
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        while not app.state.sightline.registry.ready:
+            await asyncio.sleep(0.005)
+        small, large = noise(60, 50), noise(400, 400)
+        refused = await post(client, large, style="wave")
+        assert (refused.status_code, kind(refused)) == (413, "too-large")
+        assert "cpu_arena_mib" in refused.json()["detail"]
+        refused = await post(client, small, large)
+        assert (refused.status_code, kind(refused)) == (413, "too-large")
+        assert refused.json()["detail"].startswith("picture 1 in the field 'style': ")
+        assert (await post(client, large, style="wave", max_side=60)).status_code == 200
+        assert (await post(client, small, small)).status_code == 200
 
 
 async def test_while_models_load_there_are_no_presets_to_list(
