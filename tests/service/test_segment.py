@@ -18,6 +18,7 @@ from service.contract import Manifest, read_manifest
 from service.errors import InferenceError, ManifestError, ParameterError
 from service.images import Picture
 from service.palette import VOID, palette, voc_colour
+from service.resize import Placement
 from service.session import Arrays
 from service.task import ImageSeen, Inferred, ModelUsed, Timing
 from service.tasks import segment
@@ -411,4 +412,4 @@ def test_little_is_held_besides_the_mask_of_a_large_picture(
 @pytest.mark.parametrize(("size", "expected"), [((2000, 2000), False), ((2000, 2001), True)])
 def test_masks_of_many_pixels_are_long_to_tell(size: tuple[int, int], expected: bool) -> None:
     placement = Placement(*size, (1.0, 1.0), (0.0, 0.0))
-    assert segment.Params().is_long(placement) is expected
+    assert Params().is_long(placement) is expected
