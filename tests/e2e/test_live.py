@@ -563,8 +563,8 @@ def test_pictures_of_any_size_at_once_share_the_memory_there_is(tmp_path: Path) 
     TinyStylizer(side=512).write(tmp_path)
     sizes = [(512, 512), (512, 480), (500, 512), (512, 512), (64, 64), (300, 512)] * 3
 
-    def ask(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
-        connection = server.connect()
+    def ask(service: Server, size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+        connection = service.connect()
         try:
             sent = io.BytesIO()
             Image.new("RGB", size, (200, 90, 20)).save(sent, "PNG")
@@ -579,7 +579,7 @@ def test_pictures_of_any_size_at_once_share_the_memory_there_is(tmp_path: Path) 
     with Server(tmp_path, "--cpu-arena-mib", "24", "--slots", "6", "--max-batch", "2") as server:
         server.wait_until_ready()
         with ThreadPoolExecutor(len(sizes)) as clients:
-            answers = list(clients.map(ask, sizes))
+            answers = list(clients.map(partial(ask, server), sizes))
         assert answers == [(200, size) for size in sizes]
         assert not server.complaints()
         assert server.stop() == 0
