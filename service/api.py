@@ -1,5 +1,6 @@
 """Every route of the service, spelled out."""
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter
 
+from service.canary import told
 from service.contract import Manifest, Precision
 from service.device import Kind
 from service.errors import PROBLEM_JSON, NotReadyError, Problem
@@ -130,6 +132,20 @@ class Readiness(BaseModel):
     degraded: str | None
     models: list[str]
     refused: dict[str, str]
+
+
+class ModelTrial(BaseModel):
+    """What came of a golden input that a model was just run with."""
+
+    duration_ms: float
+    deviation: float
+
+
+class CanaryResult(BaseModel):
+    """Models that answered a golden input right."""
+
+    models: dict[str, ModelTrial]
+    age_s: float
 
 
 class ModelSummary(BaseModel):
@@ -363,6 +379,33 @@ async def readyz(state: StateOf) -> Readiness:
         degraded=state.device.degraded,
         models=list(registry.models),
         refused=registry.refused,
+    )
+
+
+@router.get(
+    "/healthz/inference",
+    tags=["operations"],
+    summary="Do models answer, and right?",
+    responses=_problems(404, 422, 503),
+)
+async def canary(
+    state: StateOf, model: Annotated[str | None, Query(max_length=64)] = None
+) -> CanaryResult:
+    """Run a golden input of each model, or tell what came of it a moment ago.
+
+    Every model goes through its own queue, first in it, and has `canary_timeout_s` to answer. What
+    came of it is told again for a second, or for 10 times as long as the runs took.
+    """
+    if not state.registry.ready:
+        raise NotReadyError("models are still loading, or the service is stopping")
+    results = await state.canary.results()
+    trials = told(results, model)
+    return CanaryResult(
+        models={
+            name: ModelTrial(duration_ms=trial.ms, deviation=trial.deviation)
+            for name, trial in trials.items()
+        },
+        age_s=round(time.monotonic() - results.ended, 3),
     )
 
 

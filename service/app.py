@@ -13,13 +13,15 @@ from starlette.exceptions import HTTPException
 
 import service
 from service.admission import Admission
+from service.answering import response_of
 from service.api import router, tasks
+from service.canary import Canary
 from service.device import resolve
-from service.errors import PROBLEM_JSON, ClientGoneError, ParameterError, Problem, SightlineError
+from service.edge import Edge
+from service.errors import ClientGoneError, ParameterError, SightlineError
 from service.errors import problem as build_problem
 from service.inference import Inference
 from service.loading import Loader
-from service.middleware import CountResponses
 from service.registry import Registry
 from service.run_memory import RunMemory
 from service.session import configure
@@ -36,8 +38,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         DeviceError: the requested device does not run.
+        KeysError: the file of API keys cannot be used.
+        TracingError: the environment asks for traces that cannot be sent.
     """
     settings = settings or Settings()
+    edge = Edge(settings)
     configure(settings.cpu_arena_mib)
     device = resolve(settings.device, settings.cpus)
     telemetry = Telemetry()
@@ -52,11 +57,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=service.__version__,
         description="Self-hosted vision inference: POST a picture, get a typed answer.",
         lifespan=_lifespan,
+        telemetry=edge.telemetry,
     )
-    app.state.sightline = State(settings, device, telemetry, registry, inference)
+    canary = Canary(lambda: registry.models, settings.canary_timeout_s)
+    app.state.sightline = State(settings, device, telemetry, registry, inference, canary, edge)
     for each in (tasks, router):
         app.include_router(each)
-    app.add_middleware(CountResponses, telemetry=telemetry)
+    edge.surround(app, telemetry)
     app.add_exception_handler(SightlineError, _on_sightline_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -77,7 +84,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     loading = asyncio.create_task(load())
     loading.add_done_callback(_log_failure)
-    yield
+    async with state.edge.at_work():
+        yield
     await asyncio.wait([loading])
     await state.registry.close()
     await state.inference.close()
@@ -88,17 +96,11 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         log.critical("loading the models failed", exc_info=error)
 
 
-def _respond(found: Problem, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        found.model_dump_json(), status_code=found.status, headers=headers, media_type=PROBLEM_JSON
-    )
-
-
 async def _on_sightline_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, SightlineError)
     if isinstance(error, ClientGoneError):
         return Response(status_code=error.status)
-    return _respond(error.problem(), dict(error.headers))
+    return response_of(error.problem(), error.headers)
 
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:
@@ -107,13 +109,13 @@ async def _on_validation_error(_: Request, error: Exception) -> Response:
         f"{'.'.join(map(str, item['loc'][1:])) or item['loc'][0]}: {item['msg']}"
         for item in error.errors()
     )
-    return _respond(ParameterError(detail).problem())
+    return response_of(ParameterError(detail).problem())
 
 
 async def _on_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _respond(build_problem(error.status_code, error.detail), dict(error.headers or {}))
+    return response_of(build_problem(error.status_code, error.detail), error.headers)
 
 
 async def _on_unexpected_error(_: Request, __: Exception) -> Response:
-    return _respond(SightlineError("an unexpected error; the log has the details").problem())
+    return response_of(SightlineError("an unexpected error; the log has the details").problem())

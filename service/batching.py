@@ -84,27 +84,33 @@ class Batcher:
         *,
         deadline: float,
         settle: Callable[[Answer | SightlineError], None],
+        first: bool = False,
     ) -> Item:
         """Queue one item, from any thread; see Item for the arguments.
+
+        One that is to be first is queued even where the queue is full.
 
         Raises:
             BusyError: the queue is full.
             NotReadyError: the model is being unloaded.
             TooLargeError: its run would take more memory than there is for runs.
         """
-        return self._waiting.put(role, inputs, deadline, settle)
+        return self._waiting.put(role, inputs, deadline, settle, first=first)
 
     def withdraw(self, item: Item) -> None:
         """Take an item out of the queue, if it is still there; it will not be settled."""
         self._waiting.withdraw(item)
 
-    async def submit(self, role: str, inputs: Arrays, *, deadline: float) -> Answer:
+    async def submit(
+        self, role: str, inputs: Arrays, *, deadline: float, first: bool = False
+    ) -> Answer:
         """Queue one item and wait for its answer; cancelling withdraws it.
 
         Args:
             role: which of the model's graphs.
             inputs: input name to array, without the batch dimension.
             deadline: on the clock of ``time.monotonic``.
+            first: before all others, however full the queue is.
 
         Raises:
             BusyError: the queue is full.
@@ -114,7 +120,8 @@ class Batcher:
             InferenceError: the run failed on this item alone.
         """
         promise: Promise[Answer] = Promise()
-        item = self.enqueue(role, inputs, deadline=deadline, settle=promise.settle)
+        settle = promise.settle
+        item = self.enqueue(role, inputs, deadline=deadline, settle=settle, first=first)
         try:
             return await promise.wait(deadline)
         finally:

@@ -2,6 +2,8 @@
 
 import argparse
 import functools
+import ipaddress
+import logging
 import math
 import os
 import signal
@@ -15,18 +17,20 @@ import uvicorn
 from pydantic import ValidationError
 
 import service
-from service import bench
+from service import bench, key_command
 from service.admission import Admission
 from service.app import create_app
 from service.contract import describe
 from service.device import resolve
 from service.errors import ModelError, SightlineError
 from service.loading import Loader
+from service.logs import configure_logging
+from service.protocol import BoundedProtocol
 from service.registry import model_folders
 from service.session import configure
 from service.settings import Settings, type_name
 from service.tasks import TASKS
-from service.telemetry import Telemetry, configure_logging
+from service.telemetry import Telemetry
 
 _EXAMPLES = """examples:
   sightline serve                                # the models in ./models on 127.0.0.1:8000
@@ -34,9 +38,12 @@ _EXAMPLES = """examples:
   sightline models list                          # what is there, and what it promises
   sightline models check --models /srv/models    # hashes, signatures, golden outputs
   sightline models import --help                 # a foreign ONNX file becomes a model folder
+  sightline keys create --name ci --file keys.json    # who may ask; see also list and revoke
   sightline bench --model imagenet               # what this machine can do, without HTTP
 
 Every flag can also be given as an environment variable, SIGHTLINE_<NAME>."""
+log = logging.getLogger(__name__)
+
 #: Entry points of this group are actions of ``sightline models`` that the service cannot do itself.
 ACTIONS = "sightline.models"
 
@@ -46,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:2] == ["models", "import"]:
         return import_model(words[2:])
+    if words[:1] == ["keys"]:
+        return key_command.run(words[1:])
     parsed = vars(_parser().parse_args(words))
     command = parsed.pop("run")
     own = {name: parsed.pop(name) for name in ("model", "image", "seconds") if name in parsed}
@@ -54,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         print(f"sightline: {describe(error)}", file=sys.stderr)
         return 2
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     try:
         status: int = command(settings, **own)
     except (SightlineError, OSError) as error:
@@ -68,12 +77,22 @@ def serve(settings: Settings) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again once it has drained; that must be a clean exit.
         signal.signal(signum, lambda *_: sys.exit(0))
+    if settings.api_keys_file is None and not _is_loopback(settings.host):
+        log.warning(
+            "listening on %s without API keys: whoever reaches it may ask for everything; "
+            "SIGHTLINE_API_KEYS_FILE, from `sightline keys create`, closes it",
+            settings.host,
+        )
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=functools.partial(  # type: ignore[arg-type]  # called like the class it stands for
+            BoundedProtocol,
+            max_head_bytes=settings.max_head_kib << 10,
+            head_timeout_s=settings.head_timeout_s,
+        ),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -87,6 +106,13 @@ def serve(settings: Settings) -> int:
     )
     uvicorn.Server(config).run()
     return 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def list_models(settings: Settings) -> int:
@@ -206,6 +232,8 @@ def _parser() -> argparse.ArgumentParser:
     _command(actions, "list", list_models, "list the model folders")
     # Listed here, run by import_model: its flags are known where it is installed.
     actions.add_parser("import", help="make a model folder of a foreign ONNX file", add_help=False)
+    # Listed here, run by key_command: of the settings it needs no more than the file.
+    commands.add_parser("keys", help="make, list or revoke API keys", add_help=False)
     check = _command(actions, "check", check_models, "verify hashes, signatures, golden outputs")
     check.add_argument("--model", metavar="NAME", help="only this model")
     run = _command(commands, "bench", measure, "measure what this machine can do, without HTTP")

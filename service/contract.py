@@ -273,9 +273,14 @@ def shape_of(manifest: Manifest, role: str, tensor: str) -> tuple[Dimension, ...
     return ()
 
 
-def describe(error: ValidationError) -> str:
-    """One line naming each offending field of a validation error and what is wrong with it."""
+def describe(error: ValidationError, whole: str = "manifest") -> str:
+    """One line naming each offending field of a validation error and what is wrong with it.
+
+    Args:
+        error: of a pydantic model.
+        whole: what to call the document itself.
+    """
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'manifest'}: {item['msg']}"
+        f"{'.'.join(map(str, item['loc'])) or whole}: {item['msg']}"
         for item in error.errors(include_url=False)
     )

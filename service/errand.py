@@ -10,6 +10,7 @@ from service.batching import Answer, Item
 from service.errors import InferenceError, SightlineError
 from service.loading import Model
 from service.promise import Promise
+from service.request_record import Stages, current
 from service.resize import Placement
 from service.task import Prepared, Timing
 
@@ -27,6 +28,7 @@ class Errand(ABC, Generic[Value]):
         self._model, self._deadline = model, deadline
         self._item: Item | None = None
         self._arrived = time.monotonic()
+        self._record = current.get()  # the threads have no context of their own
 
     def abandon(self) -> None:
         """Leave the queue, if the picture is in it; called once nobody waits, answered or not."""
@@ -71,6 +73,17 @@ class Errand(ABC, Generic[Value]):
 
     def _timing(self, answer: Answer) -> Timing:
         """Where the time went up to the end of the run; the total is not known yet."""
+        if self._record is not None and self._record.traced:
+            self._record.stages.append(
+                Stages(
+                    self._model.manifest.name,
+                    self._arrived,
+                    self._began,
+                    self._prepared,
+                    answer.queue_s,
+                    answer.run_s,
+                )
+            )
         return Timing(
             decode=ms(self._prepared - self._began),
             queue=ms(self._began - self._arrived + answer.queue_s),
@@ -80,7 +93,12 @@ class Errand(ABC, Generic[Value]):
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, SightlineError):
-            log.error("a picture could not be answered", exc_info=error)
+            request_id = self._record.id if self._record is not None else None
+            log.error(
+                "a picture could not be answered",
+                exc_info=error,
+                extra={"request_id": request_id},
+            )
             error = InferenceError("the picture could not be processed")
         # Their frames hold the picture, and lead back here: without this a cycle would hold every
         # bad picture until the garbage collector comes by.

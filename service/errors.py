@@ -13,12 +13,17 @@
     │   ├── UndecodableImageError         422  an image by its header, but damaged
     │   ├── UnusableImageError            422  an image that the model can make nothing of
     │   └── ParameterError                422  a parameter is out of range or unknown
+    ├── UnauthorizedError                 401  no API key, or an unknown one
+    ├── ForbiddenError                    403  an API key that may not do this
+    ├── RateLimitedError                  429  more requests than the limit; carries Retry-After
     ├── BusyError                         429  the queue is full; carries Retry-After
     ├── ClientGoneError                   499  the client left; nobody reads this answer
     ├── InferenceError                    500  the model failed on this input
     │   └── OutOfMemoryError              503  a run found too little memory; carries Retry-After
     ├── NotReadyError                     503  the model is not loaded or the service is stopping
     ├── LateError                         504  the deadline passed
+    ├── KeysError                         (start-up) the file of API keys cannot be used
+    ├── TracingError                      (start-up) traces are asked for and cannot be sent
     └── ModelError                        (start-up) a model folder cannot be served
         ├── ManifestError                 manifest.json breaks the contract
         ├── GraphError                    a graph does not match its manifest, or cannot run
@@ -33,6 +38,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.request_record import current
+
 PROBLEM_JSON = "application/problem+json"
 
 
@@ -45,6 +52,13 @@ class Problem(BaseModel):
     title: str = Field(description="The kind of problem in a few words.")
     status: int = Field(description="The HTTP status code.")
     detail: str = Field(description="What went wrong this time, and what to do about it.")
+    request_id: str | None = Field(
+        None, description="The request's `X-Request-ID`, which the service's log has as well."
+    )
+
+    def to_json(self) -> bytes:
+        """The document to send; what is not known is left out."""
+        return self.model_dump_json(exclude_none=True).encode()
 
 
 class SightlineError(Exception):
@@ -154,6 +168,60 @@ class ParameterError(RequestError):
     title = "Bad parameter"
 
 
+class UnauthorizedError(SightlineError):
+    """The request has no API key, or one that is not known."""
+
+    status = 401
+    kind = "unauthorized"
+    title = "API key required"
+
+    def __init__(self, detail: str, *, presented: bool = False) -> None:
+        super().__init__(detail)
+        self._challenge = 'Bearer realm="sightline"' + ', error="invalid_token"' * presented
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``WWW-Authenticate`` as in RFC 6750."""
+        return {"WWW-Authenticate": self._challenge}
+
+
+class ForbiddenError(SightlineError):
+    """The API key lacks the scope that is needed."""
+
+    status = 403
+    kind = "forbidden"
+    title = "Not allowed with this API key"
+
+    def __init__(self, detail: str, scope: str) -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``WWW-Authenticate`` as in RFC 6750."""
+        challenge = f'Bearer realm="sightline", error="insufficient_scope", scope="{self.scope}"'
+        return {"WWW-Authenticate": challenge}
+
+
+class RateLimitedError(SightlineError):
+    """The API key, or the client's address, has sent more requests than its limit."""
+
+    status = 429
+    kind = "rate-limited"
+    title = "Rate limit exceeded"
+
+    def __init__(
+        self, detail: str, retry_after_s: int, limit_headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.retry_after_s, self.limit_headers = retry_after_s, limit_headers or {}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``Retry-After`` in whole seconds, and what the limit is."""
+        return {"Retry-After": str(self.retry_after_s), **self.limit_headers}
+
+
 class BusyError(SightlineError):
     """The queue is full."""
 
@@ -220,6 +288,14 @@ class LateError(SightlineError):
     title = "Deadline passed"
 
 
+class KeysError(SightlineError):
+    """The file of API keys cannot be used."""
+
+
+class TracingError(SightlineError):
+    """The environment asks for traces that cannot be sent."""
+
+
 class ModelError(SightlineError):
     """A model folder cannot be served."""
 
@@ -243,10 +319,15 @@ class DeviceError(ModelError):
 def problem(
     status: int, detail: str, *, kind: str | None = None, title: str | None = None
 ) -> Problem:
-    """Build a problem detail; without ``kind`` the status alone says what happened."""
+    """Build a problem detail of the request in work.
+
+    Without ``kind`` the status alone says what happened.
+    """
+    request = current.get()
     return Problem(
         type=f"urn:sightline:problem:{kind}" if kind else "about:blank",
         title=title or HTTPStatus(status).phrase,
         status=status,
         detail=detail,
+        request_id=request.id if request is not None else None,
     )

@@ -6,6 +6,7 @@ against ``parity.tolerance``.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,34 @@ def items(golden: Golden, role: str, kind: str) -> list[Arrays]:
         raise GraphError(f"golden: no arrays {prefix}*, empty ones, or of differing batch sizes")
     (count,) = counts.pop()
     return [{name: a[row, ...] for name, a in arrays.items()} for row in range(count)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expectation:
+    """One golden item of one role, to be run again now and then.
+
+    Attributes:
+        inputs: tensor names to arrays without the batch dimension.
+        outputs: the same of what is expected.
+        tolerance: the largest deviation that is tolerated.
+    """
+
+    inputs: Arrays
+    outputs: Arrays
+    tolerance: float
+
+
+def expectation(golden: Golden, role: str, precision: Precision, tolerance: float) -> Expectation:
+    """The first golden item of a role; its arrays are copies, so that the rest can be forgotten.
+
+    Raises:
+        GraphError: as items.
+    """
+    inputs, outputs = (
+        {name: array.copy() for name, array in items(golden, role, kind)[0].items()}
+        for kind in ("input", precision)
+    )
+    return Expectation(inputs, outputs, tolerance)
 
 
 def tensorwise(actual: Arrays, expected: Arrays) -> float:

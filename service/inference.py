@@ -26,6 +26,7 @@ from service.priority import step_back
 from service.recall import Recall
 from service.registry import Registry
 from service.rendering import Rendered, Rendering
+from service.request_record import current
 from service.settings import Settings
 from service.task import Companions, Draw, Params, Timing
 from service.until_gone import UntilGone
@@ -81,6 +82,8 @@ class Inference:
         accept = ",".join(request.headers.getlist("accept")) if pictures else ""
         media_type = choose(accept, ((_JSON,) if in_json else ()) + tuple(pictures))
         model = self._registry.get(task, params.model)
+        if record := current.get():
+            record.model = model.manifest.name
         params.check(model.manifest)
         if companions:
             companions.check(params, model.assets, None)
@@ -253,4 +256,4 @@ def _told(result: bytes | Rendered | BaseException) -> bytes:
         problem = InferenceError("the picture could not be processed").problem()
     else:
         raise result
-    return problem.model_dump_json().encode()
+    return problem.to_json()

@@ -22,7 +22,7 @@ from service.contract import (
 from service.device import Device
 from service.errors import GraphError, ManifestError
 from service.footprint import measure, sized
-from service.golden import Golden, items, read_golden, replay
+from service.golden import Expectation, Golden, expectation, items, read_golden, replay
 from service.run_memory import RunMemory, mib
 from service.session import Arrays, open_session
 from service.settings import Settings
@@ -49,6 +49,7 @@ class Model:
         assets: the content of each of the manifest's assets.
         deviation: of the replayed golden outputs.
         load_s: seconds it took to load.
+        canaries: a golden item of each role, to be run again now and then.
     """
 
     manifest: Manifest
@@ -62,6 +63,7 @@ class Model:
     assets: Mapping[str, bytes]
     deviation: float
     load_s: float
+    canaries: Mapping[str, Expectation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,13 @@ class Loader:
             max_quality_loss=self.settings.max_quality_loss,
         )
         share = self._share(folder, manifest, precision, golden)
-        model = self._serve(manifest, assets, task, precision, sessions, share, deviation, started)
+        canaries = {
+            role: expectation(golden, role, precision, variants[precision].parity.tolerance)
+            for role, variants in manifest.graphs.items()
+        }
+        model = self._serve(
+            manifest, assets, task, precision, sessions, share, deviation, started, canaries
+        )
         log.info(
             "loaded %s version %s as %s on %s in %.2f s",
             manifest.name,
@@ -192,6 +200,7 @@ class Loader:
         share: Share | None,
         deviation: float,
         started: float,
+        canaries: Mapping[str, Expectation],
     ) -> Model:
         on_cpu = self.device.kind == "cpu"
         slots = self.settings.slots or (self.device.cpus if on_cpu else 2)
@@ -230,6 +239,7 @@ class Loader:
             assets,
             deviation,
             load_s=time.monotonic() - started,
+            canaries=canaries,
         )
 
 

@@ -1,16 +1,35 @@
 """Every setting of the service: a field here is ``SIGHTLINE_<NAME>`` and ``--<name>``."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract import Precision
 from service.device import Requested
 from service.images import Limits
+from service.logs import LogFormat
+from service.rate import Rate
+
+_ORIGIN = re.compile(r"\*|https?://[^\s/,*]+")
+
+
+def _check_origins(value: str | None) -> str | None:
+    for origin in (value or "").split(","):
+        if value is not None and not _ORIGIN.fullmatch(origin.strip()):
+            raise ValueError(f"{origin.strip()!r} is no origin; write https://app.example or *")
+    return value
+
+
+def _read_rate(value: str | None) -> str | None:
+    if value is not None:
+        Rate.parse(value)
+    return value
+
 
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -75,6 +94,12 @@ class Settings(BaseSettings):
     max_connections: Positive = Field(
         1000, description="Open connections; past it, 503 before anything is read."
     )
+    max_head_kib: Positive = Field(
+        16, description="Largest request line with its headers, in KiB; past it, 431 or 414."
+    )
+    head_timeout_s: Seconds = Field(
+        10.0, description="Seconds a request's head may take to arrive; past it, 408."
+    )
     max_body_mib: float = Field(32.0, gt=0, description="Largest body in MiB; past it, 413.")
     max_bodies_mib: Positive = Field(
         512,
@@ -101,6 +126,34 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )
+    log_format: LogFormat = Field(
+        "text", description="text, or json with an object a line for a log collector."
+    )
+    access_log: bool = Field(True, description="Whether a line is logged for every request.")
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of hashed API keys, from `sightline keys create`; read again when it "
+        "changes. Without it everybody may ask for everything.",
+    )
+    public_metrics: bool = Field(
+        False, description="Whether /metrics can be read without a key where there are keys."
+    )
+    public_docs: bool = Field(
+        True, description="Whether /docs and /openapi.json can be read without a key."
+    )
+    rate_limit: Annotated[str, AfterValidator(_read_rate)] | None = Field(
+        None,
+        description="Requests of one client, as 10/s, 600/m or 5000/h; past it, 429. A client is "
+        "an API key without a limit of its own, or without keys an address. Default: no limit.",
+    )
+    cors_origins: Annotated[str, AfterValidator(_check_origins)] | None = Field(
+        None,
+        description="Origins whose pages may ask from a browser, separated by commas, or *. "
+        "Default: none.",
+    )
+    canary_timeout_s: Seconds = Field(
+        5.0, description="Seconds a model may take to answer the canary, /healthz/inference."
+    )
 
     @property
     def limits(self) -> Limits:
@@ -115,6 +168,16 @@ class Settings(BaseSettings):
         arena keeps: 470 MB for the eight models that were shipped first.
         """
         return self.cpu_arena_mib * (1 << 20) * 3 // 4
+
+    @property
+    def rate(self) -> Rate | None:
+        """``rate_limit`` understood."""
+        return Rate.parse(self.rate_limit) if self.rate_limit else None
+
+    @property
+    def origins(self) -> list[str]:
+        """``cors_origins`` one by one."""
+        return [each.strip() for each in self.cors_origins.split(",")] if self.cors_origins else []
 
     @property
     def max_body_bytes(self) -> int:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.canary import Canary
 from service.device import Device
+from service.edge import Edge
 from service.inference import Inference
 from service.registry import Registry
 from service.settings import Settings
@@ -21,6 +23,8 @@ class State:
     telemetry: Telemetry
     registry: Registry
     inference: Inference
+    canary: Canary
+    edge: Edge
 
     @property
     def device_header(self) -> str:

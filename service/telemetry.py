@@ -1,6 +1,5 @@
-"""Prometheus metrics and logging."""
+"""Prometheus metrics."""
 
-import logging
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -105,12 +104,3 @@ class Meter:
         self._run.observe(timing.run / 1e3)
         self._total.observe(timing.total / 1e3)
         self.answered.inc()
-
-
-def configure_logging(level: str) -> None:
-    """Log to standard error, one line a record."""
-    logging.basicConfig(
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        force=True,
-    )

@@ -57,6 +57,7 @@ class Item:
             nor settled.
         settle: called at most once, in a slot's thread, with the answer or the error.
         needs: bytes that its run takes of the shared memory; 0 if none.
+        first: it goes before all others.
         withdrawn: nobody waits any more; set by Waiting.withdraw.
         submitted: when it was queued.
     """
@@ -67,8 +68,14 @@ class Item:
     deadline: float
     settle: Callable[[Answer | SightlineError], None]
     needs: int = 0
+    first: bool = False
     withdrawn: bool = False
     submitted: float = field(default_factory=time.monotonic)
+
+    @property
+    def rank(self) -> float:
+        """What queues go by; the least is next."""
+        return 0.0 if self.first else self.submitted
 
 
 def waited_for(items: Sequence[Item]) -> list[Item]:
@@ -105,8 +112,12 @@ class Waiting:
         inputs: Arrays,
         deadline: float,
         settle: Callable[[Answer | SightlineError], None],
+        *,
+        first: bool = False,
     ) -> Item:
         """Queue one item; see Item for the arguments.
+
+        One that is to be first is queued even where the queue is full.
 
         Raises:
             BusyError: the queue is full.
@@ -114,15 +125,16 @@ class Waiting:
             TooLargeError: its run would take more memory than there is for runs.
         """
         shapes = ((name, array.shape, array.dtype.str) for name, array in inputs.items())
-        item = Item((role, *shapes), role, inputs, deadline, settle)
+        item = Item((role, *shapes), role, inputs, deadline, settle, first=first)
         if self._share is not None:
             item.needs = self._needs(self._share, role, inputs)
         with self._changed:
             if self._closed:
                 raise NotReadyError(f"model {self._name!r} is being unloaded")
-            if self.count >= self._capacity:
+            if self.count >= self._capacity and not first:
                 raise BusyError(f"the queue of model {self._name!r} is full")
-            self._buckets.setdefault(item.bucket, deque()).append(item)
+            bucket = self._buckets.setdefault(item.bucket, deque())
+            (bucket.appendleft if first else bucket.append)(item)
             self.count += 1
             self._changed.notify()
         return item
@@ -191,7 +203,7 @@ class Waiting:
             if self._in_line:
                 buckets = {key: buckets[key] for key in buckets.keys() - self._in_line}
             if buckets:
-                return min(buckets, key=lambda key: buckets[key][0].submitted)
+                return min(buckets, key=lambda key: buckets[key][0].rank)
             if self._closed and not self._in_line:
                 return None
             self._changed.wait()
