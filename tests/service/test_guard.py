@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from service import keys as keys_module
 from service.app import create_app
+from service.errors import KeysError
 from service.guard import Guard, Policy
 from service.keys import hash_of
 from service.settings import Settings
@@ -312,3 +313,8 @@ async def test_where_there_are_no_keys_the_document_says_they_are_optional(model
     async with serving(Settings(models=models)) as client:
         document = (await client.get("/openapi.json")).json()
     assert {} in document["paths"]["/classify"]["post"]["security"]
+
+
+def test_a_service_that_is_to_have_keys_does_not_start_without(models: Path) -> None:
+    with pytest.raises(KeysError, match="cannot be read"):
+        create_app(Settings(models=models, api_keys_file=models / "none.json"))

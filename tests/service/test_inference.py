@@ -386,7 +386,7 @@ async def test_of_several_pictures_only_the_poisoned_fail(tmp_path: Path) -> Non
             if red == 7:
                 assert answer["status"] == 500
                 assert answer["type"] == "urn:sightline:problem:inference-failed"
-                assert set(answer) == {"type", "title", "status", "detail"}
+                assert set(answer) == {"type", "title", "status", "detail", "request_id"}
             else:
                 scores = {p["label"]: p["score"] for p in answer["predictions"]}
                 assert scores == pytest.approx(_scores((red, 200, 0)), abs=1e-5)
