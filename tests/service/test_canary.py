@@ -156,7 +156,7 @@ async def test_a_full_queue_makes_the_canary_neither_fail_nor_wait_for_all_of_it
     assert await classify() == 429
     asking = asyncio.create_task(client.get(PATH, params={"model": "tiny"}))
     await until(lambda: batcher.queued == 2)
-    (bucket,) = batcher._waiting.values()
+    (bucket,) = batcher._waiting._buckets.values()
     assert [item.first for item in bucket] == [True, False]
     stand.go.set()
     assert (await asking).status_code == 200
