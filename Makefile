@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
+.PHONY: help serve serve-gpu test test-ray check format bench bench-peers models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,10 @@ serve-gpu: $(UV) ## the same on an NVIDIA GPU, in an environment of its own (.ve
 test: $(UV) ## install everything and run the whole test suite
 	$(SYNC) --extra cpu --extra train --extra dev
 	$(RUN) pytest -n 2 --dist loadscope --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+test-ray: $(UV) ## the service on a Ray cluster of three nodes on this machine (minutes; in .venv-ray)
+	UV_PROJECT_ENVIRONMENT=.venv-ray $(SYNC) --compile-bytecode --extra cpu --extra dev --extra import --extra ray
+	.venv-ray/bin/python -m pytest -m ray tests/deploy
 
 check: $(UV) ## lint, formatting, types, import rules
 	$(SYNC) --extra cpu --extra train --extra dev
@@ -98,4 +102,4 @@ generate: $(UV) ## write docs/openapi.json and docs/settings.md from the code
 	$(RUN) service.settings_doc > docs/settings.md
 
 clean: ## remove environments and caches
-	rm -rf .venv .venv-gpu .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-gpu .venv-ray .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
