@@ -20,8 +20,8 @@ from deploy.ray_arguments import Arguments
 from service.api import readyz
 from service.app import create_app
 from service.errors import NotReadyError
+from service.logs import configure_logging
 from service.state import State
-from service.telemetry import configure_logging
 
 #: Seconds a replica may take over its health check, between checks, and to collect all metrics.
 _CHECK_S, _EVERY_S, _COLLECT_S = 10.0, 5.0, 5.0
@@ -45,7 +45,7 @@ class Replica:
             DeviceError: the device that was asked for does not run here.
         """
         settings = self._arguments.of_replica()
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         app = create_app(settings)
         self._state = app.state.sightline
         # Found before the application's own, which knows the metrics of one replica only.
