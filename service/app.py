@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import service
+from service import playground
 from service.admission import Admission
 from service.answering import response_of
 from service.api import router, tasks
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.sightline = State(settings, device, telemetry, registry, inference, canary, edge)
     for each in (tasks, router):
         app.include_router(each)
+    app.router.routes.extend(playground.routes(settings))
     edge.surround(app, telemetry)
     app.add_exception_handler(SightlineError, _on_sightline_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)

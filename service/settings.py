@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     gpu_memory_mib: Positive | None = Field(
         None, description="Bound of each GPU session's arena, in MiB; default: none."
     )
+    playground: bool = Field(True, description="Serve the page at / to try the service by hand.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )
