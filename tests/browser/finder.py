@@ -1,0 +1,77 @@
+"""What one does with the page, and what is seen on it."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+TASKS = ("Classify", "Detect", "Segment", "Caption", "Stylize")
+
+
+def halves(width: int = 64, height: int = 48) -> Image.Image:
+    """A picture whose left half is red and whose right half is blue."""
+    picture = Image.new("RGB", (width, height), (255, 0, 0))
+    picture.paste((0, 0, 255), (width // 2, 0, width, height))
+    return picture
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as a file's bytes."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def visit(page: Page, site: str, task: str = "Classify") -> None:
+    """Open the page at a task and wait until it knows the models."""
+    page.goto(f"{site}#{task.lower()}")
+    expect(page.locator("#status")).to_contain_text("ready")
+
+
+def give(page: Page, data: bytes, name: str = "halves.png", kind: str = "image/png") -> None:
+    """Choose a file."""
+    page.set_input_files("#file", files=[{"name": name, "mimeType": kind, "buffer": data}])
+
+
+def panel(page: Page) -> Locator:
+    """The panel of the task that is open."""
+    return page.get_by_role("tabpanel")
+
+
+def answered(page: Page) -> Locator:
+    """The open task's panel, once an answer is in it."""
+    expect(panel(page).locator(".timings")).to_be_visible()
+    return panel(page)
+
+
+def call(page: Page) -> str:
+    """The call on screen."""
+    return page.locator("#call").inner_text()
+
+
+def overlay(page: Page) -> NDArray[np.uint8]:
+    """What lies over the picture, ``uint8[H,W,4]``."""
+    pixels: dict[str, Any] = page.locator("#overlay").evaluate(
+        """canvas => {
+            const { width, height } = canvas;
+            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+            return { width, height, data: Array.from(data) };
+        }"""
+    )
+    return np.array(pixels["data"], np.uint8).reshape(pixels["height"], pixels["width"], 4)
+
+
+def drop(page: Page, data: bytes, name: str, kind: str = "image/png") -> None:
+    """Drop a file onto the finder."""
+    transfer = page.evaluate_handle(
+        """([data, name, type]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(data)], name, { type }));
+            return transfer;
+        }""",
+        [list(data), name, kind],
+    )
+    page.dispatch_event("#finder", "drop", {"dataTransfer": transfer})
