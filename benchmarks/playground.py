@@ -56,7 +56,8 @@ def drop(page: Page, data: bytes) -> None:
     transfer = page.evaluate_handle(
         """bytes => {
             const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], "photo.jpg", { type: "image/jpeg" }));
+            const file = new File([new Uint8Array(bytes)], "photo.jpg", { type: "image/jpeg" });
+            transfer.items.add(file);
             return transfer;
         }""",
         list(data),
@@ -94,7 +95,7 @@ def main() -> None:
         page = browser.new_page()
         page.set_default_timeout(_WAIT_MS)
         page.goto(address)
-        page.get_by_text("ready").wait_for()
+        page.get_by_text("models ready").wait_for()
         print(f"{'task':<10} {'median':>8} {'p95':>8} {'worst':>8}   ms, {len(pictures)} pictures")
         for task in TASKS:
             spent = measure(page, task, pictures)

@@ -197,7 +197,7 @@ export class Bench {
       this.#present(shown, reply);
     } catch (error) {
       if (signal.aborted) return;
-      this.#fail(error instanceof Problem ? error : new Problem("The page failed", String(error), { advice: "Please report this." }), picture);
+      await this.#fail(error instanceof Problem ? error : new Problem("The page failed", String(error), { advice: "Please report this." }), picture);
     } finally {
       if (!signal.aborted) this.#answer.removeAttribute("aria-busy");
     }
@@ -234,8 +234,10 @@ export class Bench {
     clock(reply.url, this.task.name);
   }
 
-  #fail(/** @type {Problem} */ problem, /** @type {Picture} */ picture) {
+  async #fail(/** @type {Problem} */ problem, /** @type {Picture} */ picture) {
     this.#asked = "";
+    if (problem.status === 413) await picture.looked; // or nobody knows yet whether it can be shrunk
+    if (picture !== this.#picture || this.#asked) return;
     this.#clear();
     /** @type {{label: string, act: () => void}[]} */
     const actions = [{ label: "Try again", act: () => void this.ask() }];

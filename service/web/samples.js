@@ -26,7 +26,7 @@ const HEIGHT = 480;
 
 /**
  * @param {HTMLElement} list
- * @param {(picture: Picture, model: string | undefined) => void} taken
+ * @param {(picture: Picture, model: string | undefined) => Promise<void>} taken
  * @returns {() => void} call it when another picture is taken
  */
 export function samples(list, taken) {
@@ -40,7 +40,7 @@ export function samples(list, taken) {
       const canvas = h("canvas", { width: WIDTH, height: HEIGHT });
       sample.draw(pen(canvas), WIDTH, HEIGHT);
       const blob = await new Promise((/** @type {BlobCallback} */ done) => canvas.toBlob(done, "image/jpeg", 0.92));
-      if (blob) taken(new Picture(blob, `${sample.name}.jpg`, sample.title), sample.model);
+      if (blob) await taken(new Picture(blob, `${sample.name}.jpg`, sample.title), sample.model);
       button.setAttribute("aria-pressed", "true");
     });
     return button;

@@ -3,30 +3,26 @@
 import os
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "service"))  # for fabricate, which is no test
-sys.path.insert(0, str(Path(__file__).parent))  # for finder, which is no test either
+sys.path.insert(0, str(Path(__file__).parents[1] / "service"))  # for what is no test
 
 from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter, TinyStylizer
+from serving import served
 
-from service.app import create_app
 from service.settings import Settings
 
-FAR = 60.0
-"""Seconds nothing here takes."""
+expect.set_options(timeout=20_000)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = [
     "--no-sandbox",  # as root in a container there is none to be had
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
@@ -44,32 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason=reason))
-
-
-@contextmanager
-def served(settings: Settings) -> Iterator[str]:
-    """A server in a thread of its own.
-
-    Yields:
-        Its address, once it is ready.
-    """
-    app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, access_log=False, loop="uvloop", ws="none")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + FAR
-        while not (server.started and app.state.sightline.registry.ready):
-            assert thread.is_alive()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.should_exit = True
-        thread.join(FAR)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +85,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def errors() -> list[str]:
-    """What the browser complained of: scripts that failed, what the policy forbids, failed loads."""
+    """What the browser complains of: failed scripts, what the policy forbids, failed loads."""
     return []
 
 
@@ -123,8 +93,14 @@ def errors() -> list[str]:
 def page(context: BrowserContext, errors: list[str]) -> Page:
     """An empty page whose complaints end up in ``errors``."""
     opened = context.new_page()
-    opened.on("console", lambda said: errors.append(said.text) if said.type != "log" else None)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
+
+    def note(said: str) -> None:
+        # A network of the machine came or went, be it a container's: Chromium drops its requests.
+        if "ERR_NETWORK_CHANGED" not in said:
+            errors.append(said)
+
+    opened.on("console", lambda said: note(said.text) if said.type != "log" else None)
+    opened.on("pageerror", lambda error: note(str(error)))
     return opened
 
 

@@ -106,7 +106,7 @@ def test_tab_reaches_everything_and_shows_where_it_is(page: Page, site: str) -> 
     assert reached[0] == "Skip to the answer"
     for name in ("theme", "tab-classify", "choose", "camera", "draw", "save", "Blood cells"):
         assert name in reached
-    assert reached[-1] == "call"
+    assert reached[-1].startswith("curl")
     assert "tab-detect" not in reached  # the arrows' business
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("silent")]
 
-NAME = "it's; a, \"odd\" name $HOME.png"
+NAME = 'it\'s; a, "odd" name $HOME.png'
 SAID = {"Classify": "blue", "Detect": "cat", "Segment": "red", "Caption": "red"}
 
 
@@ -38,7 +38,8 @@ def show(page: Page, site: str, task: str, folder: Path) -> None:
 def check(task: str, said: str, folder: Path) -> None:
     """The call gave what is on screen."""
     if task == "Stylize":
-        assert Image.open(folder / "styled.jpg").size == (64, 48)
+        with Image.open(folder / "styled.jpg") as styled:
+            assert styled.size == (64, 48)
     else:
         assert SAID[task] in said
 
@@ -59,7 +60,6 @@ def test_curl(page: Page, site: str, task: str, folder: Path) -> None:
 def test_python(page: Page, site: str, task: str, folder: Path) -> None:
     show(page, site, task, folder)
     page.get_by_role("button", name="Python").click()
-    # Whoever runs this with every warning an error would have files closed; a snippet need not.
     ran = subprocess.run(
         [sys.executable, "-c", call(page)],
         cwd=folder, capture_output=True, text=True, timeout=60, check=False,

@@ -85,8 +85,10 @@ async def test_head_tells_what_get_would(client: httpx.AsyncClient, path: str) -
 
 @pytest.mark.parametrize(
     "path",
-    ["", "nothing.js", "style", "../settings.py", "%2e%2e/settings.py", "..%2fsettings.py"]
-    + ["/etc/passwd", "style/../../settings.py", "index.html/", "MAIN.JS", "main.js%00"],
+    [
+        *("", "nothing.js", "style", "../settings.py", "%2e%2e/settings.py", "..%2fsettings.py"),
+        *("/etc/passwd", "style/../../settings.py", "index.html/", "MAIN.JS", "main.js%00"),
+    ],
 )
 async def test_there_are_no_other_files(app: FastAPI, path: str) -> None:
     async with client_of(app) as client:

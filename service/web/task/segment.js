@@ -116,6 +116,7 @@ export class Segment {
     box.addEventListener("change", () => {
       layer.shown = box.checked;
       this.#outline();
+      this.#light(layer);
       this.changed("view");
     });
     const swatch = h("span", { class: "row__swatch", "aria-hidden": true });

@@ -41,7 +41,7 @@ export class Stylize {
     const presets = this.presets().filter((preset) => preset.model === model.name);
     const own = this.#chosen.filter(({ picture }) => picture);
     this.#chosen = own;
-    const file = h("input", { type: "file", accept: "image/*", multiple: true, class: "unseen", tabIndex: -1, "aria-label": "Style pictures" });
+    const file = h("input", { type: "file", accept: "image/*", multiple: true, hidden: true, "aria-label": "Style pictures" });
     file.addEventListener("change", () => {
       for (const each of file.files ?? []) this.#add(new Picture(each, each.name));
       file.value = "";

@@ -1,12 +1,12 @@
 """What one does with the page, and what is seen on it."""
 
 import io
-from typing import Any
+import re
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 TASKS = ("Classify", "Detect", "Segment", "Caption", "Stylize")
 
@@ -25,15 +25,30 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def sized(width: int, height: int) -> str:
+    """A size as the page tells it."""
+    return f"{width} \u00d7 {height}"
+
+
 def visit(page: Page, site: str, task: str = "Classify") -> None:
-    """Open the page at a task and wait until it knows the models."""
-    page.goto(f"{site}#{task.lower()}")
-    expect(page.locator("#status")).to_contain_text("ready")
+    """Open the page at a task and wait until it knows the models.
+
+    The page is opened anew if Chromium dropped some of its files, which it does whenever a network
+    of the machine comes or goes.
+    """
+    dropped: list[str] = []
+    page.on("requestfailed", lambda request: dropped.append(request.url))
+    for _ in range(3):
+        dropped.clear()
+        page.goto(f"{site}#{task.lower()}", wait_until="networkidle")
+        if not dropped:
+            break
+    expect(page.locator("#status")).to_have_text(re.compile(r"\d models? ready"))
 
 
 def give(page: Page, data: bytes, name: str = "halves.png", kind: str = "image/png") -> None:
     """Choose a file."""
-    page.set_input_files("#file", files=[{"name": name, "mimeType": kind, "buffer": data}])
+    page.set_input_files("#file", FilePayload(name=name, mimeType=kind, buffer=data))
 
 
 def panel(page: Page) -> Locator:
@@ -53,15 +68,16 @@ def call(page: Page) -> str:
 
 
 def overlay(page: Page) -> NDArray[np.uint8]:
-    """What lies over the picture, ``uint8[H,W,4]``."""
-    pixels: dict[str, Any] = page.locator("#overlay").evaluate(
+    """What lies over the picture, ``uint8[60,80,4]``: a pixel of every so many."""
+    pixels: list[int] = page.locator("#overlay").evaluate(
         """canvas => {
-            const { width, height } = canvas;
-            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-            return { width, height, data: Array.from(data) };
+            const context = new OffscreenCanvas(80, 60).getContext("2d");
+            context.imageSmoothingEnabled = false;
+            context.drawImage(canvas, 0, 0, 80, 60);
+            return Array.from(context.getImageData(0, 0, 80, 60).data);
         }"""
     )
-    return np.array(pixels["data"], np.uint8).reshape(pixels["height"], pixels["width"], 4)
+    return np.array(pixels, np.uint8).reshape(60, 80, 4)
 
 
 def drop(page: Page, data: bytes, name: str, kind: str = "image/png") -> None:
