@@ -5,11 +5,14 @@ import { h, pen } from "../element.js";
 import { stretches } from "../run_lengths.js";
 
 /** Pixels of the longer side that masks are kept in. */
-const SIDE = 1024;
+const SIDE = 800;
+
+/** Nearly opaque, as four bytes of an image. */
+const WHITE = 0xebffffff;
 
 /** @typedef {import("../bench.js").Task} Task */
 /** @typedef {{label: string, index: number, colour: string, pixels: number, share: number, confidence: number, mask: {size: [number, number], counts: string}}} Region */
-/** @typedef {{segment: Region, layer: HTMLCanvasElement, shown: boolean}} Layer */
+/** @typedef {{segment: Region, owner: number, shown: boolean}} Layer */
 
 /** @implements {Task} */
 export class Segment {
@@ -23,7 +26,8 @@ export class Segment {
   /** Which layer a pixel of the grid is in, from 1. */
   #owners = new Uint8Array();
   #grid = { width: 1, height: 1, scale: 1 };
-  /** A thin line where classes meet. */
+  /** The classes that are shown, and a thin line where they meet. */
+  #fills = h("canvas");
   #edges = h("canvas");
   /** @type {Layer | null} */
   #lit = null;
@@ -64,7 +68,7 @@ export class Segment {
     this.#owners = new Uint8Array(this.#grid.width * this.#grid.height);
     this.#layers = reply.json.segments.map((/** @type {Region} */ segment, /** @type {number} */ at) => this.#layer(segment, at + 1));
     this.#rows = new Map(this.#layers.map((layer) => [layer, this.#row(layer)]));
-    this.#outline();
+    this.#draw();
     const count = this.#layers.length;
     const summary = count
       ? `${count} ${count === 1 ? "class" : "classes"}: ${this.#layers.map(({ segment }) => `${segment.label} ${percent(segment.share)}`).join(", ")}.`
@@ -81,33 +85,34 @@ export class Segment {
 
   #layer(/** @type {Region} */ segment, /** @type {number} */ owner) {
     const { width, height } = this.#grid;
-    const layer = h("canvas", { width, height });
-    const context = pen(layer);
-    context.fillStyle = segment.colour;
     stretches(segment.mask, width, height, (x, top, bottom) => {
-      context.fillRect(x, top, 1, bottom - top);
-      for (let y = top; y < bottom; y += 1) this.#owners[y * width + x] = owner;
+      for (let at = top * width + x; at < bottom * width; at += width) this.#owners[at] = owner;
     });
-    return { segment, layer, shown: true };
+    return { segment, owner, shown: true };
   }
 
-  /** Draw the edges of the classes that are shown. */
-  #outline() {
+  /** Fill the classes that are shown, others than the one that is lit but faintly, and edge them. */
+  #draw() {
     const { width, height } = this.#grid;
-    Object.assign(this.#edges, { width, height });
-    const context = pen(this.#edges);
-    const image = context.createImageData(width, height);
-    const shown = [0, ...this.#layers.map((layer, at) => (layer.shown ? at + 1 : 0))];
-    const owner = (/** @type {number} */ at) => shown[this.#owners[at] ?? 0] ?? 0;
-    for (let y = 0; y < height; y += 1) {
-      for (let x = 0; x < width; x += 1) {
-        const at = y * width + x;
+    for (const canvas of [this.#fills, this.#edges]) Object.assign(canvas, { width, height });
+    const fills = new ImageData(width, height);
+    const edges = new ImageData(width, height);
+    const filled = new Uint32Array(fills.data.buffer);
+    const edged = new Uint32Array(edges.data.buffer);
+    const colours = new Uint32Array(this.#layers.length + 1);
+    for (const layer of this.#layers) {
+      if (layer.shown) colours[layer.owner] = packed(layer.segment.colour, this.#lit && this.#lit !== layer ? 90 : 255);
+    }
+    const owner = (/** @type {number} */ at) => (colours[this.#owners[at] ?? 0] ? this.#owners[at] : 0);
+    for (let y = 0, at = 0; y < height; y += 1) {
+      for (let x = 0; x < width; x += 1, at += 1) {
         const here = owner(at);
-        const differs = (x + 1 < width && owner(at + 1) !== here) || (y + 1 < height && owner(at + width) !== here);
-        if (differs) image.data.set([255, 255, 255, 235], 4 * at);
+        filled[at] = colours[here ?? 0] ?? 0;
+        if ((x + 1 < width && owner(at + 1) !== here) || (y + 1 < height && owner(at + width) !== here)) edged[at] = WHITE;
       }
     }
-    context.putImageData(image, 0, 0);
+    pen(this.#fills).putImageData(fills, 0, 0);
+    pen(this.#edges).putImageData(edges, 0, 0);
   }
 
   #row(/** @type {Layer} */ layer) {
@@ -115,8 +120,8 @@ export class Segment {
     const box = h("input", { type: "checkbox", checked: true });
     box.addEventListener("change", () => {
       layer.shown = box.checked;
-      this.#outline();
-      this.#light(layer);
+      this.#lit = layer.shown ? layer : null;
+      this.#draw();
       this.changed("view");
     });
     const swatch = h("span", { class: "row__swatch", "aria-hidden": true });
@@ -137,6 +142,7 @@ export class Segment {
   #light(/** @type {Layer | null} */ layer) {
     this.#lit = layer?.shown ? layer : null;
     for (const [each, row] of this.#rows) row.toggleAttribute("data-lit", each === this.#lit);
+    this.#draw();
     this.changed("paint");
   }
 
@@ -154,14 +160,16 @@ export class Segment {
   #paint(/** @type {CanvasRenderingContext2D} */ context) {
     const { width, height, scale } = this.#grid;
     context.scale(1 / scale, 1 / scale);
-    for (const layer of this.#layers) {
-      if (!layer.shown) continue;
-      const dim = this.#lit && this.#lit !== layer;
-      context.globalAlpha = dim ? this.opacity * 0.35 : this.opacity;
-      context.drawImage(layer.layer, 0, 0, width, height);
-    }
+    context.globalAlpha = this.opacity;
+    context.drawImage(this.#fills, 0, 0, width, height);
     context.globalAlpha = Math.min(1, 2 * this.opacity);
     context.drawImage(this.#edges, 0, 0, width, height);
     context.globalAlpha = 1;
   }
+}
+
+/** @param {string} colour `#rrggbb` @param {number} alpha 0 to 255 @returns {number} as four bytes of an image */
+function packed(colour, alpha) {
+  const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
