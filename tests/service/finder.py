@@ -38,11 +38,12 @@ def visit(page: Page, site: str, task: str = "Classify") -> None:
     """
     dropped: list[str] = []
     page.on("requestfailed", lambda request: dropped.append(request.url))
+    page.goto(f"{site}#{task.lower()}", wait_until="networkidle")
     for _ in range(3):
-        dropped.clear()
-        page.goto(f"{site}#{task.lower()}", wait_until="networkidle")
         if not dropped:
             break
+        dropped.clear()
+        page.reload(wait_until="networkidle")
     expect(page.locator("#status")).to_have_text(re.compile(r"\d models? ready"))
 
 
