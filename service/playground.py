@@ -4,7 +4,6 @@ The files lie in ``service/web``. They are read once, at start-up, and only what
 answered with, so no path a client makes up reaches the disk.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from starlette.routing import Route
 
 import service
 from service.errors import NotFoundError
+from service.etag import unless_known
 from service.settings import Settings
 
 #: What a file of the page is sent as; others in the folder are no part of it.
@@ -46,8 +46,6 @@ _POLICY: Final = "; ".join(
 )
 
 _HEADERS: Final = {
-    # A file's name stays when its content changes; asking again costs a 304.
-    "Cache-Control": "no-cache",
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -64,12 +62,10 @@ class Asset:
     Attributes:
         content: its bytes.
         media_type: what they are.
-        etag: changes with them.
     """
 
     content: bytes
     media_type: str
-    etag: str
 
 
 def assets(settings: Settings) -> Mapping[str, Asset]:
@@ -85,11 +81,11 @@ def assets(settings: Settings) -> Mapping[str, Asset]:
         "max_files": settings.max_files,
     }
     found = {
-        path: _asset(entry.read_bytes(), _MEDIA_TYPES[suffix])
+        path: Asset(entry.read_bytes(), _MEDIA_TYPES[suffix])
         for path, entry in _walk(files("service") / "web")
         if (suffix := path[path.rfind(".") :]) in _MEDIA_TYPES
     }
-    return found | {"limits.json": _asset(json.dumps(limits).encode(), "application/json")}
+    return found | {"limits.json": Asset(json.dumps(limits).encode(), "application/json")}
 
 
 def routes(settings: Settings) -> list[Route]:
@@ -110,10 +106,6 @@ def routes(settings: Settings) -> list[Route]:
     return [Route("/", page), Route("/web/{path:path}", file)]
 
 
-def _asset(content: bytes, media_type: str) -> Asset:
-    return Asset(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-
-
 def _walk(folder: Traversable, above: str = "") -> Iterator[tuple[str, Traversable]]:
     for entry in folder.iterdir():
         path = above + entry.name
@@ -124,14 +116,7 @@ def _walk(folder: Traversable, above: str = "") -> Iterator[tuple[str, Traversab
 
 
 def _respond(request: Request, asset: Asset) -> Response:
-    """The file, or 304 to a client that has it."""
-    headers = _HEADERS | {"ETag": asset.etag}
-    if _holds(request.headers.get("if-none-match", ""), asset.etag):
-        return Response(status_code=304, headers=headers)
-    return Response(asset.content, headers=headers, media_type=asset.media_type)
-
-
-def _holds(if_none_match: str, etag: str) -> bool:
-    """Whether a list of entity tags names this one, compared weakly (RFC 9110 section 13.1.2)."""
-    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return etag in tags or "*" in tags
+    """The file, or 304 to a client that has it; its name stays when its content changes."""
+    response = unless_known(request, asset.content, asset.media_type)
+    response.headers.update(_HEADERS)
+    return response
