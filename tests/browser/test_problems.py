@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from finder import answered, call, give, halves, png, sized, visit
+from finder import answered, call, give, halves, open_page, png, sized, visit
 from PIL import Image
 from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, Route, expect
 from serving import served
@@ -152,7 +152,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(page: Page, site: str) -> None:
 
     for path in ("models", "models/*", "styles", "readyz", "classify?*"):
         page.route(f"{site}{path}", guard)
-    page.goto(site)
+    open_page(page, site)
     told(page, "Unauthorized").get_by_role("button", name="Enter an API key").click()
     page.get_by_label("Key", exact=True).fill("open sesame")
     page.keyboard.press("Enter")
@@ -173,7 +173,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(page: Page, site: str) -> None:
 def test_models_that_are_loading_are_waited_for(page: Page, site: str) -> None:
     refuse = refusing(503, "Not ready", "models are still loading")
     page.route("**/readyz", refuse, times=2)
-    page.goto(site)
+    open_page(page, site)
     expect(told(page, "Not ready")).to_contain_text("Models are still loading.")
     expect(page.locator("#status")).to_contain_text("6 models ready")
     expect(page.get_by_role("alert")).to_have_count(0)
@@ -181,7 +181,7 @@ def test_models_that_are_loading_are_waited_for(page: Page, site: str) -> None:
 
 def test_a_service_without_models_says_so(page: Page, tmp_path: Path) -> None:
     with served(Settings(models=tmp_path, cpus=1)) as address:
-        page.goto(address)
+        open_page(page, address)
         expect(told(page, "Not ready")).to_contain_text("the models folder is empty")
         expect(page.locator("#call")).to_have_text("There is no model to call.")
 

@@ -30,20 +30,24 @@ def sized(width: int, height: int) -> str:
     return f"{width} \u00d7 {height}"
 
 
-def visit(page: Page, site: str, task: str = "Classify") -> None:
-    """Open the page at a task and wait until it knows the models.
+def open_page(page: Page, address: str) -> None:
+    """Open the page, anew if Chromium dropped some of its files.
 
-    The page is opened anew if Chromium dropped some of its files, which it does whenever a network
-    of the machine comes or goes.
+    It does so whenever a network of the machine comes or goes, be it a container's.
     """
     dropped: list[str] = []
     page.on("requestfailed", lambda request: dropped.append(request.url))
-    page.goto(f"{site}#{task.lower()}", wait_until="networkidle")
+    page.goto(address, wait_until="networkidle")
     for _ in range(3):
         if not dropped:
             break
         dropped.clear()
         page.reload(wait_until="networkidle")
+
+
+def visit(page: Page, site: str, task: str = "Classify") -> None:
+    """Open the page at a task and wait until it knows the models."""
+    open_page(page, f"{site}#{task.lower()}")
     expect(page.locator("#status")).to_have_text(re.compile(r"\d models? ready"))
 
 
