@@ -14,8 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test test-ray check format bench bench-peers models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
-.PHONY: help serve serve-gpu test chromium test-browser check format bench bench-peers models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
+.PHONY: help serve serve-gpu test chromium test-browser test-ray check format bench bench-peers models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +42,7 @@ test: $(UV) ## install everything and run the whole test suite
 test-ray: $(UV) ## the service on a Ray cluster of three nodes on this machine (minutes; in .venv-ray)
 	UV_PROJECT_ENVIRONMENT=.venv-ray $(SYNC) --compile-bytecode --extra cpu --extra dev --extra import --extra ray
 	.venv-ray/bin/python -m pytest -m ray tests/deploy
+
 chromium: ## install Debian's Chromium, which the tests of the page run in (needs root)
 	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 
