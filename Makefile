@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test chromium test-browser test-ray check format bench bench-peers models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
+.PHONY: help serve serve-gpu test chromium test-browser test-ray check format bench bench-peers soak models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,10 @@ bench: $(UV) ## requests/s and latency of each task beside the limit without HTT
 bench-peers: $(UV) ## the same beside a threaded FastAPI server and LitServe (needs wrk)
 	$(SYNC) --extra cpu --extra bench
 	$(RUN) benchmarks.peers
+
+soak: $(UV) ## ten minutes of mixed requests at saturation: failures, memory, latencies
+	$(SYNC) --extra cpu --extra bench
+	$(RUN) benchmarks.soak --minutes 10
 
 models: $(UV) ## make the shipped models again; DATA=folder of imagenet-sample-images re-measures them
 	$(SYNC) --extra cpu --extra train

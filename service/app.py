@@ -21,6 +21,7 @@ from service.device import resolve
 from service.edge import Edge
 from service.errors import ClientGoneError, ParameterError, SightlineError
 from service.errors import problem as build_problem
+from service.group import Alone, Group
 from service.inference import Inference
 from service.loading import Loader
 from service.registry import Registry
@@ -30,26 +31,42 @@ from service.settings import Settings
 from service.state import State
 from service.tasks import TASKS
 from service.telemetry import Telemetry
+from service.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
+#: By the time the service stops, nobody waits any more for what is still running.
+_PATIENCE_S = 2.0
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+
+def create_app(settings: Settings | None = None, group: Group | None = None) -> FastAPI:
     """Build the application.
+
+    Args:
+        settings: read from the environment if None.
+        group: the processes it serves with; it is alone if None.
 
     Raises:
         DeviceError: the requested device does not run.
         KeysError: the file of API keys cannot be used.
         TracingError: the environment asks for traces that cannot be sent.
     """
-    settings = settings or Settings()
+    settings, group = settings or Settings(), group or Alone()
     edge = Edge(settings)
     configure(settings.cpu_arena_mib)
     device = resolve(settings.device, settings.cpus)
     telemetry = Telemetry()
     telemetry.describe_device(device)
-    memory = RunMemory(settings.run_memory_bytes)
-    loader = Loader(settings, device, TASKS, telemetry, in_service=Admission(), memory=memory)
+    loader = Loader(
+        settings,
+        device,
+        TASKS,
+        telemetry,
+        in_service=Admission(),
+        memory=RunMemory(settings.run_memory_bytes),
+        give_up=group.give_up,
+        is_restarted=group.is_restarted,
+    )
     registry = Registry(loader)
     inference = Inference(settings, registry, device.cpus)
     app = FastAPIOffline(  # its pages load nothing from a CDN: nothing leaves the machine
@@ -61,7 +78,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=edge.telemetry,
     )
     canary = Canary(lambda: registry.models, settings.canary_timeout_s)
-    app.state.sightline = State(settings, device, telemetry, registry, inference, canary, edge)
+    app.state.sightline = State(
+        settings, device, telemetry, registry, inference, canary, edge, group
+    )
     for each in (tasks, router):
         app.include_router(each)
     app.router.routes.extend(playground.routes(settings))
@@ -86,16 +105,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     loading = asyncio.create_task(load())
     loading.add_done_callback(_log_failure)
+    timeout_s, give_up = state.settings.run_timeout_s, state.group.give_up
+    watching = asyncio.create_task(Watchdog(state.registry, timeout_s, give_up).watch())
+    watching.add_done_callback(_log_failure)
+    await state.group.join(asyncio.shield(loading), state.telemetry.registry)
     async with state.edge.at_work():
         yield
-    await asyncio.wait([loading])
-    await state.registry.close()
-    await state.inference.close()
+    watching.cancel()
+    await asyncio.wait([loading], timeout=_PATIENCE_S)
+    await state.registry.close(_PATIENCE_S)
+    await state.inference.close(_PATIENCE_S)
+    await state.group.leave()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.critical("loading the models failed", exc_info=error)
+        log.critical("what should have gone on failed", exc_info=error)
 
 
 async def _on_sightline_error(_: Request, error: Exception) -> Response:

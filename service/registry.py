@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from service.contract import MANIFEST_FILE
 from service.errors import ModelError, NotFoundError, NotReadyError
 from service.loading import Loader, Model
+from service.patience import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -100,13 +100,26 @@ class Registry:
 
     async def load_all_in_thread(self) -> None:
         """Like load_all, off the event loop, so that liveness is answered meanwhile."""
-        with ThreadPoolExecutor(1, "model-loader") as pool:
-            await asyncio.get_running_loop().run_in_executor(pool, self.load_all)
+        await in_thread(self.load_all, "model-loader")
 
-    async def close(self) -> None:
-        """Refuse new work, finish what is queued, stop the slots."""
+    async def close(self, patience_s: float | None = None) -> None:
+        """Refuse new work, finish what is queued, stop the slots.
+
+        Args:
+            patience_s: seconds after which runs under way are told to end, and again after which
+                those that do not are left to themselves; without limit if None.
+        """
         self.ready = False
-        await asyncio.gather(*(model.batcher.close() for model in self._models.values()))
+        await asyncio.gather(*(_close(model, patience_s) for model in self._models.values()))
+
+
+async def _close(model: Model, patience_s: float | None) -> None:
+    model.upkeep.close()
+    if await model.batcher.close(patience_s):
+        return
+    model.upkeep.end()
+    if not await model.batcher.close(patience_s):
+        log.error("a run of model %r does not end and is left to itself", model.manifest.name)
 
 
 def model_folders(root: Path) -> list[Path]:

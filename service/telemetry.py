@@ -2,16 +2,28 @@
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+)
 
 from service.admission import Admission
 from service.batching import Answer, Batcher
 from service.device import Device
 from service.task import Timing
+from service.upkeep import Upkeep
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _LABELS = ("task", "model")
+_LONG_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+#: Gauges that count what is in the service, so that several workers' are added up. Every other
+#: gauge describes one process, and keeps apart by a label ``worker`` where there are several.
+ADDED = frozenset({"sightline_queued", "sightline_in_flight"})
 
 
 class Telemetry:
@@ -58,6 +70,32 @@ class Telemetry:
             ("device", "degraded", "cpus"),
             registry=ours,
         )
+        self.faults = Counter(
+            "sightline_faults",
+            "Failed runs, by whose fault: input, memory, session, device, hung.",
+            (*_LABELS, "kind"),
+            registry=ours,
+        )
+        self.recovery = Histogram(
+            "sightline_recovery_seconds",
+            "From finding a model's sessions broken to serving it again.",
+            _LABELS,
+            buckets=_LONG_SECONDS,
+            registry=ours,
+        )
+        self.oldest_run = Gauge(
+            "sightline_oldest_run_seconds",
+            "Age of the oldest run under way.",
+            _LABELS,
+            registry=ours,
+        )
+        self.recovering = Gauge(
+            "sightline_recovering",
+            "1 while a model's sessions are being opened again.",
+            _LABELS,
+            registry=ours,
+        )
+        ProcessCollector(registry=ours)
 
     def meter(self, task: str, model: str) -> "Meter":
         """The metrics of one model, their labels filled in."""
@@ -87,11 +125,28 @@ class Meter:
         self.rejected = telemetry.rejected.labels(*labels)
         self.cancelled = telemetry.cancelled.labels(*labels)
         self.late = telemetry.late.labels(*labels)
+        self._faults = {
+            kind: telemetry.faults.labels(*labels, kind)
+            for kind in ("input", "memory", "session", "device", "hung")
+        }
+        self._recovery = telemetry.recovery.labels(*labels)
+        self._oldest_run = telemetry.oldest_run.labels(*labels)
+        self._recovering = telemetry.recovering.labels(*labels)
 
-    def watch(self, batcher: Batcher, admission: Admission) -> None:
+    def fault(self, kind: str) -> None:
+        """Count a failed run by whose fault it was."""
+        self._faults[kind].inc()
+
+    def recovered(self, seconds: float) -> None:
+        """Record how long a model was away."""
+        self._recovery.observe(seconds)
+
+    def watch(self, batcher: Batcher, admission: Admission, upkeep: Upkeep) -> None:
         """Read the queue's gauges from their owners whenever they are scraped."""
         self._queued.set_function(lambda: batcher.queued)
         self._in_flight.set_function(lambda: admission.count)
+        self._oldest_run.set_function(upkeep.oldest_s)
+        self._recovering.set_function(lambda: upkeep.is_recovering)
 
     def batch(self, answers: Sequence[Answer]) -> None:
         """Record one run."""
