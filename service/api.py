@@ -11,11 +11,12 @@ from pydantic import BaseModel, TypeAdapter
 from service.canary import told
 from service.contract import Manifest, Precision
 from service.device import Kind
-from service.errors import PROBLEM_JSON, NotReadyError, Problem
+from service.errors import NotReadyError, Problem
 from service.etag import unless_known
 from service.exposition import exposition
 from service.loading import Model
 from service.rendering import MEDIA_TYPES
+from service.responses import BINARY, DEVICE, problems
 from service.route import TaskRoute
 from service.state import State, StateOf, state_of
 from service.task import Companions, Draw, Params
@@ -25,52 +26,7 @@ router = APIRouter()
 tasks = APIRouter(route_class=TaskRoute, tags=["tasks"])
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {
-        status: {
-            "description": _MEANING[status],
-            "content": {PROBLEM_JSON: schema},
-            **({"headers": _RETRY_AFTER} if status in (429, 503) else {}),
-        }
-        for status in statuses
-    }
-
-
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds after which to try again.",
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-_DEVICE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "headers": {
-            "Sightline-Device": {
-                "description": "Where the model ran: cpu or cuda, then '; degraded' if not meant.",
-                "required": True,
-                "schema": {"type": "string"},
-            }
-        }
-    }
-}
-
-
-_MEANING = {
-    400: "The request is malformed.",
-    404: "There is no such model.",
-    406: "The answer comes in no media type that `Accept` allows.",
-    408: "The body did not arrive in time.",
-    413: "More bytes, pixels, frames, files or memory of a run than the limits allow.",
-    415: "Not an image format the service reads, or a Content-Type it does not take.",
-    422: "A parameter is out of range or unknown, or the image is damaged or of no use.",
-    429: "The queue or the memory for bodies is full; `Retry-After` says when to come back.",
-    500: "The model failed on this input.",
-    503: "The model is not loaded, the service is stopping, or memory is short for now.",
-    504: "The deadline passed.",
-}
-_IMAGE_PROBLEMS = _problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
-_BINARY = {"type": "string", "format": "binary"}
+_IMAGE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 _VARY = {
     "Vary": {
         "description": "`Accept`: it decides what the answer comes as.",
@@ -84,8 +40,8 @@ def _drawn(description: str, pictures: Mapping[str, Draw]) -> dict[int | str, di
     return {
         200: {
             "description": description,
-            "headers": _DEVICE[200]["headers"] | _VARY,
-            "content": {media_type: {"schema": _BINARY} for media_type in pictures},
+            "headers": DEVICE[200]["headers"] | _VARY,
+            "content": {media_type: {"schema": BINARY} for media_type in pictures},
         }
     }
 
@@ -101,11 +57,11 @@ _IMAGE_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["file"],
                     "additionalProperties": False,
-                    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
+                    "properties": {"file": {"type": "array", "items": BINARY, "minItems": 1}},
                 }
             },
-            **{f"image/{kind}": {"schema": _BINARY} for kind in _IMAGE_TYPES},
-            "application/octet-stream": {"schema": _BINARY},
+            **{f"image/{kind}": {"schema": BINARY} for kind in _IMAGE_TYPES},
+            "application/octet-stream": {"schema": BINARY},
             "application/json": {
                 "schema": {
                     "type": "object",
@@ -180,7 +136,7 @@ class ModelDetail(ModelSummary):
     "/classify",
     summary="Which of the model's labels a picture shows",
     response_model=classify.Result | list[classify.Result | Problem],
-    responses=_DEVICE | _IMAGE_PROBLEMS,
+    responses=DEVICE | _IMAGE_PROBLEMS,
     openapi_extra=_IMAGE_BODY,
 )
 async def classify_images(
@@ -201,7 +157,7 @@ _DETECTIONS: Mapping[str, Draw] = dict.fromkeys(MEDIA_TYPES, detect.draw)
         "JSON, or one picture with the answer drawn on it, as `Accept` asks.", _DETECTIONS
     )
     | _IMAGE_PROBLEMS
-    | _problems(406),
+    | problems(406),
     openapi_extra=_IMAGE_BODY,
 )
 async def detect_objects(request: Request, params: Annotated[detect.Params, Query()]) -> Response:
@@ -230,7 +186,7 @@ _MASKS: Mapping[str, Draw] = {
         _MASKS,
     )
     | _IMAGE_PROBLEMS
-    | _problems(406),
+    | problems(406),
     openapi_extra=_IMAGE_BODY,
 )
 async def segment_images(request: Request, params: Annotated[segment.Params, Query()]) -> Response:
@@ -247,7 +203,7 @@ async def segment_images(request: Request, params: Annotated[segment.Params, Que
     "/caption",
     summary="What a picture shows, as a sentence",
     response_model=caption.Result | list[caption.Result | Problem],
-    responses=_DEVICE | _IMAGE_PROBLEMS,
+    responses=DEVICE | _IMAGE_PROBLEMS,
     openapi_extra=_IMAGE_BODY,
 )
 async def caption_images(request: Request, params: Annotated[caption.Params, Query()]) -> Response:
@@ -269,11 +225,11 @@ _CONTENT_BODY: dict[str, Any] = {
                     "oneOf": [{"required": ["content"]}, {"required": ["file"]}],
                     "additionalProperties": False,
                     "properties": {
-                        "content": {**_BINARY, "description": "The picture to restyle."},
-                        "file": {**_BINARY, "description": "Another name for `content`."},
+                        "content": {**BINARY, "description": "The picture to restyle."},
+                        "file": {**BINARY, "description": "Another name for `content`."},
                         "style": {
                             "type": "array",
-                            "items": _BINARY,
+                            "items": BINARY,
                             "description": "Pictures whose styles are mixed, with presets.",
                         },
                     },
@@ -290,7 +246,7 @@ _CONTENT_BODY: dict[str, Any] = {
     response_class=Response,
     responses=_drawn("The picture, as JPEG unless `Accept` asks for another.", _STYLIZED)
     | _IMAGE_PROBLEMS
-    | _problems(406),
+    | problems(406),
     openapi_extra=_CONTENT_BODY,
 )
 async def stylize_image(request: Request, params: Annotated[stylize.Params, Query()]) -> Response:
@@ -324,7 +280,7 @@ _PRESETS = TypeAdapter(list[stylize.PresetShown])
     tags=["models"],
     summary="The presets for `/stylize`",
     response_model=list[stylize.PresetShown],
-    responses=_TAGGED | _problems(503),
+    responses=_TAGGED | problems(503),
 )
 async def list_styles(request: Request, state: StateOf) -> Response:
     """List the styles that need no picture, of all models."""
@@ -346,7 +302,7 @@ async def list_models(state: StateOf) -> list[ModelSummary]:
 
 
 @router.get(
-    "/models/{name}", tags=["models"], summary="One model", responses=_problems(404, 422, 503)
+    "/models/{name}", tags=["models"], summary="One model", responses=problems(404, 422, 503)
 )
 async def show_model(name: Annotated[str, Path(max_length=64)], state: StateOf) -> ModelDetail:
     """Show a model's manifest and how it is run."""
@@ -369,7 +325,7 @@ async def healthz() -> Health:
 
 
 @router.get(
-    "/readyz", tags=["operations"], summary="Can requests be answered?", responses=_problems(503)
+    "/readyz", tags=["operations"], summary="Can requests be answered?", responses=problems(503)
 )
 async def readyz(state: StateOf) -> Readiness:
     """Answer 200 once models are loaded and until the service stops."""

@@ -36,7 +36,7 @@ Answers are problem details as in RFC 9457, media type ``application/problem+jso
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,10 +57,20 @@ class Problem(BaseModel):
     request_id: str | None = Field(
         None, description="The request's `X-Request-ID`, which the service's log has as well."
     )
+    error: str | None = Field(
+        None,
+        description="The detail once more, where clients of other services look for it: below "
+        "`/v2`, `/hf` and `/v1` only.",
+    )
+    success: Literal[False] | None = Field(None, description="As `error`.")
 
     def to_json(self) -> bytes:
         """The document to send; what is not known is left out."""
         return self.model_dump_json(exclude_none=True).encode()
+
+    def for_other_clients(self) -> "Problem":
+        """The same, with the members that clients made for other services read."""
+        return self.model_copy(update={"error": self.detail, "success": False})
 
 
 class SightlineError(Exception):

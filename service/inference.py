@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 from fastapi import Request, Response
@@ -20,7 +21,7 @@ from service.errors import (
     SightlineError,
 )
 from service.forerun import Ahead, Forerun
-from service.job import Job, Threads
+from service.job import Job, Tell, Threads, as_json
 from service.loading import Model
 from service.negotiation import choose
 from service.patience import finishes
@@ -32,7 +33,7 @@ from service.request_record import current
 from service.settings import Settings
 from service.task import Companions, Draw, Params, Timing
 from service.until_gone import UntilGone
-from service.uploads import FIELD, BodyBudget, Part, read_parts
+from service.uploads import FIELD, BodyBudget, Part, Take, read_body, read_parts
 
 _JSON = "application/json"
 #: For the outputs of companions' runs, of all models together.
@@ -90,48 +91,53 @@ class Inference:
         if companions:
             companions.check(params, model.assets, None)
         settings = self._settings
+        with self.attending(model) as take:
+            parts = await read_parts(
+                request,
+                fields=(*companions.main, companions.field) if companions else (FIELD,),
+                max_bytes=settings.max_body_bytes,
+                max_files=settings.max_files,
+                timeout_s=settings.body_timeout_s,
+                take=take,
+            )
+            images, beside = _sorted(parts, companions)
+            if companions:
+                companions.check(params, model.assets, len(beside))
+            if len(images) > 1:
+                media_type = choose(accept, (_JSON,), "the answer to several pictures")
+            draw = pictures.get(media_type)
+            quality = params.picture_quality()
+            rendering = Rendering(draw, media_type, quality) if draw else None
+            at_once = 1 if companions else None  # they take turns
+            async with self.working(request, model, len(parts), at_once=at_once) as deadline:
+                result: bytes | Rendered
+                if len(images) > 1:
+                    result = await self._each(model, images, params, deadline)
+                else:
+                    ahead = (
+                        await self.run_ahead(model, beside, companions, params, deadline)
+                        if companions
+                        else None
+                    )
+                    result = await self.infer(model, images[0], params, deadline, rendering, ahead)
+            return self.respond(model, result)
+
+    @contextmanager
+    def attending(self, model: Model) -> Iterator[Take]:
+        """All that is done for one request to a model, from before its body is read.
+
+        Yields:
+            Accounts for the bytes of its body, see BodyBudget.
+
+        Raises:
+            BusyError: no item more fits; said before a body is read.
+            NotReadyError: the model is being recovered, or in place of a cancellation.
+        """
         try:
-            model.admission.check()  # a full service says so before it reads a body
+            model.admission.check()
             model.upkeep.check()
             with self._bodies.body() as take:
-                parts = await read_parts(
-                    request,
-                    fields=(*companions.main, companions.field) if companions else (FIELD,),
-                    max_bytes=settings.max_body_bytes,
-                    max_files=settings.max_files,
-                    timeout_s=settings.body_timeout_s,
-                    take=take,
-                )
-                images, beside = _sorted(parts, companions)
-                if companions:
-                    companions.check(params, model.assets, len(beside))
-                if len(images) > 1:
-                    media_type = choose(accept, (_JSON,), "the answer to several pictures")
-                draw = pictures.get(media_type)
-                quality = params.picture_quality()
-                rendering = Rendering(draw, media_type, quality) if draw else None
-                deadline = time.monotonic() + settings.timeout_s
-                at_once = 1 if companions else None  # they take turns
-                with model.admission.admit(len(parts), at_once=at_once):
-                    async with UntilGone(request):
-                        result: bytes | Rendered
-                        if len(images) > 1:
-                            result = await self._each(model, images, params, deadline)
-                        else:
-                            ahead = (
-                                await self._ahead(model, beside, companions, params, deadline)
-                                if companions
-                                else None
-                            )
-                            result = await self.infer(
-                                model, images[0], params, deadline, rendering, ahead
-                            )
-            sending = (self._bodies, model.meter, settings.body_timeout_s)
-            if isinstance(result, Rendered):
-                return Delivery(result.data, result.media_type, *sending, result.timing)
-            if len(result) > PIECE:
-                return Delivery(result, _JSON, *sending)
-            return Response(result, media_type=_JSON)
+                yield take
         except BusyError:
             model.meter.rejected.inc()
             raise
@@ -141,6 +147,58 @@ class Inference:
         except asyncio.CancelledError:  # the server is past its grace; an answer is owed still
             raise NotReadyError("the service stopped before the request was answered") from None
 
+    @asynccontextmanager
+    async def working(
+        self, request: Request, model: Model, items: int, *, at_once: int | None = None
+    ) -> AsyncIterator[float]:
+        """The work on a request whose body has been read; it ends when the client leaves.
+
+        Args:
+            request: whose client may leave.
+            model: that is to run.
+            items: that it is to run.
+            at_once: the most of them that are in work at one time; all of them if None.
+
+        Yields:
+            The deadline, on the clock of ``time.monotonic``.
+
+        Raises:
+            BusyError, TooLargeError: as Admission.admit.
+            ClientGoneError: the client left.
+        """
+        deadline = time.monotonic() + self._settings.timeout_s
+        with model.admission.admit(items, at_once=at_once):
+            async with UntilGone(request):
+                yield deadline
+
+    async def read(self, request: Request, take: Take) -> bytes:
+        """The whole body of a request, within the limits; raises as uploads.read_body."""
+        return await read_body(
+            request,
+            max_bytes=self._settings.max_body_bytes,
+            timeout_s=self._settings.body_timeout_s,
+            take=take,
+        )
+
+    async def compute(self, work: Callable[[], Value]) -> Value:
+        """Do what takes a while in a picture thread, of which there are as many as CPUs."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def respond(self, model: Model, result: bytes | Rendered, media_type: str = _JSON) -> Response:
+        """The response that carries an answer; a large one is sent piece by piece.
+
+        Args:
+            model: that answered.
+            result: the answer.
+            media_type: of bytes.
+        """
+        sending = (self._bodies, model.meter, self._settings.body_timeout_s)
+        if isinstance(result, Rendered):
+            return Delivery(result.data, result.media_type, *sending, result.timing)
+        if len(result) > PIECE:
+            return Delivery(result, media_type, *sending)
+        return Response(result, media_type=media_type)
+
     async def infer(
         self,
         model: Model,
@@ -149,6 +207,7 @@ class Inference:
         deadline: float,
         rendering: Rendering | None = None,
         ahead: Ahead | None = None,
+        tell: Tell = as_json,
     ) -> bytes | Rendered:
         """Answer one picture, in JSON or drawn.
 
@@ -159,11 +218,19 @@ class Inference:
             deadline: on the clock of ``time.monotonic``.
             rendering: how to draw the answer; not at all if None.
             ahead: what its companions' runs gave.
+            tell: writes an answer that is not drawn.
         """
-        threads, limits = Threads(self._threads, self._drawing), self._settings.limits
-        return await self._run(
-            model, Job(model, image, params, deadline, limits, threads, rendering, ahead), deadline
+        threads, limits = self.threads, self._settings.limits
+        return await self.run(  # no name for the job, which an exception's traceback would hold
+            model,
+            Job(model, image, params, deadline, limits, threads, rendering, ahead, tell),
+            deadline,
         )
+
+    @property
+    def threads(self) -> Threads:
+        """Where jobs compute."""
+        return Threads(self._threads, self._drawing)
 
     async def close(self, patience_s: float | None = None) -> None:
         """Stop the threads once they are idle; wait no longer than ``patience_s`` for that."""
@@ -171,7 +238,7 @@ class Inference:
             stop = partial(threads.shutdown, wait=True, cancel_futures=True)
             await finishes(stop, "inference-close", patience_s)
 
-    async def _ahead(
+    async def run_ahead(
         self,
         model: Model,
         images: Sequence[bytes],
@@ -188,7 +255,7 @@ class Inference:
         for number, image in enumerate(images, 1):
             try:
                 ran.append(
-                    await self._run(
+                    await self.run(
                         model,
                         Forerun(model, image, companions, deadline, limits, self._recall),
                         deadline,
@@ -204,7 +271,7 @@ class Inference:
         spent["total"] = ms(time.monotonic() - began)
         return Ahead(inputs, Timing(**spent))
 
-    async def _run(self, model: Model, errand: Errand[Value], deadline: float) -> Value:
+    async def run(self, model: Model, errand: Errand[Value], deadline: float) -> Value:
         """Send a picture on its way and wait for what comes of it."""
         self._threads.submit(errand.prepare)
         try:

@@ -9,6 +9,7 @@ alone, since it may take longer than all the rest; so is any answer that takes l
 """
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,6 +49,15 @@ def inferred(model: Model, outputs: Arrays, placement: Placement, timing: Timing
     return Inferred(manifest, outputs, placement, common, model.assets)
 
 
+Tell = Callable[[Answered], bytes]
+"""Writes an answer to one picture; in a thread, since that may take a while."""
+
+
+def as_json(answered: Answered) -> bytes:
+    """An answer in our own JSON."""
+    return answered.model_dump_json().encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Threads:
     """Where jobs compute.
@@ -75,12 +85,13 @@ class Job(Errand[bytes | Rendered]):
         threads: Threads,
         rendering: Rendering | None = None,
         ahead: Ahead | None = None,
+        tell: Tell = as_json,
     ) -> None:
         """Nothing happens until ``prepare`` is called in a picture thread."""
         super().__init__(model, deadline)
         self._image, self._params = image, params
         self._limits, self._threads = limits, threads
-        self._rendering, self._ahead = rendering, ahead
+        self._rendering, self._ahead, self._tell = rendering, ahead, tell
 
     def _make_ready(self) -> Prepared:
         prepared = prepare(self._model, self._image, self._limits, self._params)
@@ -105,7 +116,7 @@ class Job(Errand[bytes | Rendered]):
             if self._rendering is None:
                 answered = self._model.task.finish(given, self._params)
                 self._clock(timing)
-                self._settle(answered.model_dump_json().encode(), timing)
+                self._settle(self._tell(answered), timing)
             else:
                 self._threads.drawing.submit(self._render, self._rendering, given, timing)
         except Exception as error:
