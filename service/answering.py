@@ -7,11 +7,15 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import PROBLEM_JSON, Problem, SightlineError
 
+#: Below these, clients made for other services ask; see service.protocols.
+_OTHER_CLIENTS = ("/v2/", "/hf/", "/v1/")
 
-def response_of(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer that tells a problem."""
+
+def response_of(found: Problem, path: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer that tells a problem to whoever asked for a path."""
+    told = found.for_other_clients() if f"{path}/".startswith(_OTHER_CLIENTS) else found
     return Response(
-        found.to_json(),
+        told.to_json(),
         status_code=found.status,
         headers=dict(headers or {}),
         media_type=PROBLEM_JSON,
@@ -20,4 +24,4 @@ def response_of(found: Problem, headers: Mapping[str, str] | None = None) -> Res
 
 async def send_problem(error: SightlineError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request with an error, outside of the exception handlers."""
-    await response_of(error.problem(), error.headers)(scope, receive, send)
+    await response_of(error.problem(), scope["path"], error.headers)(scope, receive, send)

@@ -348,7 +348,7 @@ async def readyz(state: StateOf) -> Readiness:
     "/healthz/inference",
     tags=["operations"],
     summary="Do models answer, and right?",
-    responses=_problems(404, 422, 503),
+    responses=problems(404, 422, 503),
 )
 async def canary(
     state: StateOf, model: Annotated[str | None, Query(max_length=64)] = None
@@ -376,7 +376,7 @@ async def canary(
     tags=["operations"],
     summary="Prometheus metrics",
     response_class=Response,
-    responses=_TEXT | _problems(503),
+    responses=_TEXT | problems(503),
 )
 async def metrics(state: StateOf) -> Response:
     """Every metric in the Prometheus text format, of all workers together."""

@@ -24,6 +24,7 @@ from service.errors import problem as build_problem
 from service.group import Alone, Group
 from service.inference import Inference
 from service.loading import Loader
+from service.protocols import oip
 from service.registry import Registry
 from service.run_memory import RunMemory
 from service.session import configure
@@ -81,7 +82,7 @@ def create_app(settings: Settings | None = None, group: Group | None = None) -> 
     app.state.sightline = State(
         settings, device, telemetry, registry, inference, canary, edge, group
     )
-    for each in (tasks, router):
+    for each in (tasks, router, oip.router):
         app.include_router(each)
     app.router.routes.extend(playground.routes(settings))
     edge.surround(app, telemetry)
@@ -123,26 +124,28 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         log.critical("what should have gone on failed", exc_info=error)
 
 
-async def _on_sightline_error(_: Request, error: Exception) -> Response:
+async def _on_sightline_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SightlineError)
     if isinstance(error, ClientGoneError):
         return Response(status_code=error.status)
-    return response_of(error.problem(), error.headers)
+    return response_of(error.problem(), request.url.path, error.headers)
 
 
-async def _on_validation_error(_: Request, error: Exception) -> Response:
+async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     detail = "; ".join(
         f"{'.'.join(map(str, item['loc'][1:])) or item['loc'][0]}: {item['msg']}"
         for item in error.errors()
     )
-    return response_of(ParameterError(detail).problem())
+    return response_of(ParameterError(detail).problem(), request.url.path)
 
 
-async def _on_http_exception(_: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return response_of(build_problem(error.status_code, error.detail), error.headers)
+    found = build_problem(error.status_code, error.detail)
+    return response_of(found, request.url.path, error.headers)
 
 
-async def _on_unexpected_error(_: Request, __: Exception) -> Response:
-    return response_of(SightlineError("an unexpected error; the log has the details").problem())
+async def _on_unexpected_error(request: Request, _: Exception) -> Response:
+    found = SightlineError("an unexpected error; the log has the details").problem()
+    return response_of(found, request.url.path)

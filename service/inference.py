@@ -15,7 +15,6 @@ from service.errors import (
     BusyError,
     ClientGoneError,
     InferenceError,
-    LateError,
     NotReadyError,
     RequestError,
     SightlineError,
@@ -85,8 +84,6 @@ class Inference:
         accept = ",".join(request.headers.getlist("accept")) if pictures else ""
         media_type = choose(accept, ((_JSON,) if in_json else ()) + tuple(pictures))
         model = self._registry.get(task, params.model)
-        if record := current.get():
-            record.model = model.manifest.name
         params.check(model.manifest)
         if companions:
             companions.check(params, model.assets, None)
@@ -133,6 +130,8 @@ class Inference:
             BusyError: no item more fits; said before a body is read.
             NotReadyError: the model is being recovered, or in place of a cancellation.
         """
+        if record := current.get():
+            record.model = model.manifest.name
         try:
             model.admission.check()
             model.upkeep.check()
@@ -274,17 +273,12 @@ class Inference:
     async def run(self, model: Model, errand: Errand[Value], deadline: float) -> Value:
         """Send a picture on its way and wait for what comes of it."""
         self._threads.submit(errand.prepare)
-        try:
-            return await errand.promise.wait(deadline)
-        except LateError:
-            model.meter.late.inc()
-            raise
-        except SightlineError:
-            model.meter.failed.inc()
-            raise
-        finally:
-            errand.abandon()
-            del errand  # which the traceback of an exception would lead back to: leave no cycle
+        with model.meter.failures():
+            try:
+                return await errand.promise.wait(deadline)
+            finally:
+                errand.abandon()
+                del errand  # which an exception's traceback would lead back to: leave no cycle
 
     async def _each(
         self, model: Model, images: Sequence[bytes], params: Params, deadline: float

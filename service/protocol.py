@@ -160,4 +160,4 @@ async def _answer(
     headers = {"Connection": "close"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "1"
-    await response_of(problem(status, detail), headers)(scope, receive, send)
+    await response_of(problem(status, detail), scope["path"], headers)(scope, receive, send)

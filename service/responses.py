@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from service.errors import PROBLEM_JSON
 
 BINARY: Final = {"type": "string", "format": "binary"}
@@ -51,3 +53,19 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON schema in one piece, for where the document cannot refer to its parts."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def whole(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return whole(parts[node["$ref"].rpartition("/")[2]])
+            return {key: whole(value) for key, value in node.items()}
+        return [whole(each) for each in node] if isinstance(node, list) else node
+
+    found: dict[str, Any] = whole(schema)
+    return found

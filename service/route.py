@@ -6,7 +6,7 @@ dependency solver, whose share of a small request is larger than that of all our
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -24,11 +24,7 @@ class TaskRoute(APIRoute):
         """The function that answers a request."""
         handler = self.endpoint
         model: type[Params] = get_type_hints(handler)["params"]
-        lists = {
-            name
-            for name, field in model.model_fields.items()
-            if get_origin(field.annotation) is list
-        }
+        lists = model.list_fields()
 
         async def handle(request: Request) -> Response:
             query = request.query_params

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, get_origin
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +21,13 @@ class Params(BaseModel):
     model: str | None = Field(
         None, description="Name of the model; the task's default when left out.", max_length=64
     )
+
+    @classmethod
+    def list_fields(cls) -> set[str]:
+        """The parameters that may be repeated."""
+        return {
+            name for name, field in cls.model_fields.items() if get_origin(field.annotation) is list
+        }
 
     def check(self, manifest: Manifest) -> None:  # noqa: ARG002 - for tasks that ask of the model
         """Raise ParameterError if the model cannot do what is asked of it."""

@@ -1,6 +1,8 @@
 """Prometheus metrics."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,6 +15,8 @@ from prometheus_client import (
 from service.admission import Admission
 from service.batching import Answer, Batcher
 from service.device import Device
+from service.errors import LateError, SightlineError
+from service.tally import Tally
 from service.task import Timing
 from service.upkeep import Upkeep
 
@@ -125,6 +129,7 @@ class Meter:
         self.rejected = telemetry.rejected.labels(*labels)
         self.cancelled = telemetry.cancelled.labels(*labels)
         self.late = telemetry.late.labels(*labels)
+        self.tally = Tally()
         self._faults = {
             kind: telemetry.faults.labels(*labels, kind)
             for kind in ("input", "memory", "session", "device", "hung")
@@ -148,9 +153,21 @@ class Meter:
         self._oldest_run.set_function(upkeep.oldest_s)
         self._recovering.set_function(lambda: upkeep.is_recovering)
 
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Record it if the block, which waits for the answer to one item, raises an error."""
+        began = time.monotonic()
+        try:
+            yield
+        except SightlineError as error:
+            (self.late if isinstance(error, LateError) else self.failed).inc()
+            self.tally.failure(time.monotonic() - began)
+            raise
+
     def batch(self, answers: Sequence[Answer]) -> None:
         """Record one run."""
         self._batch_size.observe(len(answers))
+        self.tally.run(answers)
 
     def timing(self, timing: Timing) -> None:
         """Record where one picture's time went."""
@@ -159,3 +176,4 @@ class Meter:
         self._run.observe(timing.run / 1e3)
         self._total.observe(timing.total / 1e3)
         self.answered.inc()
+        self.tally.answer(timing)

@@ -243,10 +243,18 @@ def _image_of_json(body: bytes) -> bytes:
             f"unknown JSON field {strangers[0][:_SHOWN]!r}: the picture goes in 'image', "
             "parameters in the query string (?name=value)"
         )
-    text: str = document["image"]
+    return from_base64(document["image"], "'image'")
+
+
+def from_base64(text: str, what: str) -> bytes:
+    """The bytes behind base64 text or a ``data:`` URL.
+
+    Raises:
+        RequestError: it is not base64; says ``what`` it is of.
+    """
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(f"'image' is not base64 ({error})") from error
+        raise RequestError(f"{what} is not base64 ({error})") from error
