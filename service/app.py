@@ -24,7 +24,7 @@ from service.errors import problem as build_problem
 from service.group import Alone, Group
 from service.inference import Inference
 from service.loading import Loader
-from service.protocols import oip
+from service.protocols import deepstack, huggingface, oip
 from service.registry import Registry
 from service.run_memory import RunMemory
 from service.session import configure
@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None, group: Group | None = None) -> 
     app.state.sightline = State(
         settings, device, telemetry, registry, inference, canary, edge, group
     )
-    for each in (tasks, router, oip.router):
+    for each in (tasks, router, oip.router, huggingface.router, deepstack.router):
         app.include_router(each)
     app.router.routes.extend(playground.routes(settings))
     edge.surround(app, telemetry)

@@ -188,6 +188,13 @@ def parse_form(body: bytes, boundary: bytes, max_parts: int) -> list[Part]:
     raise RequestError("the multipart body ends before its closing boundary")
 
 
+def boundary_of(content_type: str) -> bytes | None:
+    """What separates the parts of a form; None if the media type is not that of a form."""
+    if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
+        return None
+    return _parameter(content_type.encode("latin-1"), b"boundary") or None
+
+
 def _field_name(head: bytes) -> str:
     disposition = _DISPOSITION.search(head)
     name = _parameter(disposition[1], b"name") if disposition else None

@@ -200,6 +200,11 @@ def deviation(actual: Arrays, expected: Arrays) -> float:
     return furthest
 
 
+def longest(manifest: Manifest) -> int:
+    """The most words of a caption."""
+    return _search(manifest)[1]
+
+
 def _numbers(manifest: Manifest, tensor: str, count: int) -> tuple[int, ...]:
     """The lengths of an output behind the batch dimension, which must be so many numbers.
 

@@ -3,5 +3,4 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for live_server, which is no test
-sys.path.insert(0, str(Path(__file__).parents[1] / "service"))  # for fabricate, as well
+sys.path.insert(0, str(Path(__file__).parents[1] / "service"))  # for fabricate, which is no test
