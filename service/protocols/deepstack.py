@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field, ValidationError
 from service.contract import describe
 from service.device import Kind
 from service.errors import NotReadyError, ParameterError, RequestError, UnsupportedMediaError
-from service.job import Tell
 from service.loading import Model
 from service.protocols.picture import Asked, answer_picture
 from service.responses import BINARY, DEVICE, problems
@@ -189,58 +188,49 @@ def _understand(boundary: bytes, body: bytes, model: Model) -> Asked:
         fields = _Fields.model_validate(given)
     except ValidationError as error:
         raise ParameterError(describe(error)) from None
+    kind = model.device.kind
     if model.manifest.task == classify.NAME:
-        return Asked(image, classify.Params(top_k=1), _scene(model))
+        return Asked(image, classify.Params(top_k=1), partial(of_scene, kind=kind))
     params = detect.Params(threshold=fields.min_confidence, max_detections=MAX_PREDICTIONS)
-    return Asked(image, params, _detections(model))
+    return Asked(image, params, partial(detections, kind=kind))
 
 
-def _detections(model: Model) -> Tell:
-    def tell(answered: Answered) -> bytes:
-        assert isinstance(answered, detect.Result)
-        predictions = [
-            Prediction(
-                label=each.label,
-                confidence=each.score,
-                x_min=math.floor(each.box.x_min),
-                y_min=math.floor(each.box.y_min),
-                x_max=math.ceil(each.box.x_max),
-                y_max=math.ceil(each.box.y_max),
-            )
-            for each in answered.detections
-        ]
-        found = Counter(each.label for each in predictions)
-        names = ", ".join(f"{label} ({count})" for label, count in found.items())
-        return (
-            Detections(
-                **_common(answered, model.device.kind, "detect"),
-                message=f"Found {names}" if names else "No objects found",
-                count=len(predictions),
-                predictions=predictions,
-            )
-            .model_dump_json()
-            .encode()
+def detections(answered: Answered, kind: Kind) -> bytes:
+    """Objects, the surest first, their boxes widened to whole pixels."""
+    assert isinstance(answered, detect.Result)
+    predictions = [
+        Prediction(
+            label=each.label,
+            confidence=each.score,
+            x_min=math.floor(each.box.x_min),
+            y_min=math.floor(each.box.y_min),
+            x_max=math.ceil(each.box.x_max),
+            y_max=math.ceil(each.box.y_max),
         )
+        for each in answered.detections[:MAX_PREDICTIONS]
+    ]
+    found = Counter(each.label for each in predictions)
+    names = ", ".join(f"{label} ({count})" for label, count in found.items())
+    told = Detections(
+        **_common(answered, kind, "detect"),
+        message=f"Found {names}" if names else "No objects found",
+        count=len(predictions),
+        predictions=predictions,
+    )
+    return told.model_dump_json().encode()
 
-    return tell
 
-
-def _scene(model: Model) -> Tell:
-    def tell(answered: Answered) -> bytes:
-        assert isinstance(answered, classify.Result)
-        (best,) = answered.predictions
-        return (
-            Scene(
-                **_common(answered, model.device.kind, "scene"),
-                message=f"Found {best.label}",
-                label=best.label,
-                confidence=best.score,
-            )
-            .model_dump_json()
-            .encode()
-        )
-
-    return tell
+def of_scene(answered: Answered, kind: Kind) -> bytes:
+    """The most likely label."""
+    assert isinstance(answered, classify.Result)
+    (best,) = answered.predictions
+    told = Scene(
+        **_common(answered, kind, "scene"),
+        message=f"Found {best.label}",
+        label=best.label,
+        confidence=best.score,
+    )
+    return told.model_dump_json().encode()
 
 
 def _common(answered: Answered, kind: Kind, command: str) -> dict[str, Any]:
