@@ -142,7 +142,6 @@ async def scene(request: Request, state: StateOf) -> Response:
     return await _answer(request, state.registry.get(classify.NAME))
 
 
-@router.get("/custom/list", summary="Detectors by name", responses=problems(503))
 @router.post("/custom/list", summary="Detectors by name", responses=problems(503))
 async def custom_list(state: StateOf) -> CustomModels:
     """List the detectors that serve."""

@@ -119,13 +119,15 @@ class _Encoded(Errand[Arrays]):
         return replace(prepared, inputs={**prepared.inputs, **how.beside})
 
     def _ran(self, placement: Placement, answer: Answer) -> None:
-        if self._model.device.kind == "cpu":
+        if self._how.told and self._how.params.is_long(placement):
+            self._how.threads.drawing.submit(self._finish, placement, answer)
+        elif self._model.device.kind == "cpu":
             self._finish(placement, answer)
         else:
             self._how.threads.pictures.submit(self._finish, placement, answer)
 
     def _finish(self, placement: Placement, answer: Answer) -> None:
-        if self.promise.is_abandoned():
+        if self.promise.is_abandoned() or time.monotonic() >= self._deadline:
             return
         try:
             timing = self._timing(answer)
