@@ -16,7 +16,7 @@ from service.etag import unless_known
 from service.exposition import exposition
 from service.loading import Model
 from service.rendering import MEDIA_TYPES
-from service.responses import BINARY, DEVICE, problems
+from service.responses import BINARY, DEVICE, VARY, problems
 from service.route import TaskRoute
 from service.state import State, StateOf, state_of
 from service.task import Companions, Draw, Params
@@ -27,20 +27,13 @@ tasks = APIRouter(route_class=TaskRoute, tags=["tasks"])
 
 
 _IMAGE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
-_VARY = {
-    "Vary": {
-        "description": "`Accept`: it decides what the answer comes as.",
-        "required": True,
-        "schema": {"type": "string"},
-    }
-}
 
 
 def _drawn(description: str, pictures: Mapping[str, Draw]) -> dict[int | str, dict[str, Any]]:
     return {
         200: {
             "description": description,
-            "headers": DEVICE[200]["headers"] | _VARY,
+            "headers": DEVICE[200]["headers"] | VARY,
             "content": {media_type: {"schema": BINARY} for media_type in pictures},
         }
     }

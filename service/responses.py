@@ -27,6 +27,14 @@ DEVICE: Final[dict[int | str, dict[str, Any]]] = {
 }
 """What an answer of a model has."""
 
+VARY: Final = {
+    "Vary": {
+        "description": "`Accept`: it decides what the answer comes as.",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
+
 _MEANING: Final = {
     400: "The request is malformed.",
     404: "There is no such model.",

@@ -28,7 +28,7 @@ from service.protocols.huggingface_answers import (
 )
 from service.protocols.picture import Asked, answer_picture, validated
 from service.rendering import Rendering
-from service.responses import BINARY, DEVICE, problems, schema_of
+from service.responses import BINARY, DEVICE, VARY, problems, schema_of
 from service.state import state_of
 from service.tasks import caption, classify, detect, segment, stylize
 from service.uploads import from_base64
@@ -122,7 +122,10 @@ def _body(parameters: type[_Parameters]) -> dict[str, Any]:
 
 _ANSWERED = DEVICE | problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 _PICTURE = {
-    200: {**DEVICE[200], "content": {kind: {"schema": BINARY} for kind in _ACCEPTED}}
+    200: {
+        "headers": DEVICE[200]["headers"] | VARY,
+        "content": {kind: {"schema": BINARY} for kind in _ACCEPTED},
+    }
 } | problems(400, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504)
 
 
@@ -185,7 +188,9 @@ async def image_to_image(request: Request, model: ModelName = None) -> Response:
     """Give a picture the style of presets."""
     accept = ",".join(request.headers.getlist("accept"))
     understand = partial(_stylize, media_type=choose(accept, _ACCEPTED))
-    return await _answer(request, stylize.NAME, model, StyleParameters, understand)
+    response = await _answer(request, stylize.NAME, model, StyleParameters, understand)
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 # The same by the names that the tasks have here, as in InferenceClient(model=".../hf/classify").

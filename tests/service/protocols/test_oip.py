@@ -406,7 +406,7 @@ async def test_a_full_queue_is_429_and_a_client_that_leaves_frees_it(models: Pat
     async with serving(models, slots=1, max_batch=1, queue_size=1, cpus=1) as (app, client):
         model = app.state.sightline.registry.models["tiny"]
         slow = DARK.repeat(2, axis=0)
-        slow[:, 0, 0, 1] = 255
+        slow[:, 0, 0, 1] = 60
         document = json.dumps({"inputs": [tensor(slow)]}).encode()
         leaver = Client(app, document, "application/json", path=INFER)
         await until(lambda: model.admission.count == 2)
