@@ -142,7 +142,7 @@ class ModelStatistics(BaseModel):
     name: str
     version: str
     last_inference: int = Field(description="Milliseconds since the epoch; 0 if there was none.")
-    inference_count: int = Field(description="Items run.")
+    inference_count: int = Field(description="Items answered.")
     execution_count: int = Field(description="Runs.")
     inference_stats: InferenceStatistics
     batch_stats: list[BatchStatistics]
@@ -201,7 +201,7 @@ def statistics(model: Model) -> ModelStatistics:
         name=model.manifest.name,
         version=model.manifest.version,
         last_inference=round(counts.last_s * 1e3),
-        inference_count=sum(size * spent.count for size, spent in counts.runs.items()),
+        inference_count=answered.count,
         execution_count=sum(spent.count for spent in counts.runs.values()),
         inference_stats=InferenceStatistics(
             success=_duration(answered),
