@@ -23,12 +23,14 @@ from service.errors import problem as build_problem
 from service.inference import Inference
 from service.loading import Loader
 from service.registry import Registry
+from service.repository import router as repository
 from service.run_memory import RunMemory
 from service.session import configure
 from service.settings import Settings
 from service.state import State
 from service.tasks import TASKS
 from service.telemetry import Telemetry
+from service.watching import Watcher, watch
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     canary = Canary(lambda: registry.models, settings.canary_timeout_s)
     app.state.sightline = State(settings, device, telemetry, registry, inference, canary, edge)
-    for each in (tasks, router):
+    for each in (tasks, router, repository):
         app.include_router(each)
     edge.surround(app, telemetry)
     app.add_exception_handler(SightlineError, _on_sightline_error)
@@ -75,19 +77,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load models while liveness is already answered; drain them at the end."""
     state: State = app.state.sightline
+    settings = state.settings
 
     async def load() -> None:
+        watcher = (
+            await asyncio.to_thread(Watcher, settings.models) if settings.watch_models else None
+        )
         await state.registry.load_all_in_thread()
         gc.collect()
         gc.set_threshold(50_000, 20, 50)
         gc.freeze()  # what start-up made lives on; spare every later collection the walk
+        if watcher is not None:
+            await watch(state.registry, watcher, settings.watch_interval_s)
 
     loading = asyncio.create_task(load())
     loading.add_done_callback(_log_failure)
     async with state.edge.at_work():
         yield
-    await asyncio.wait([loading])
     await state.registry.close()
+    if settings.watch_models:
+        loading.cancel()
+    await asyncio.wait([loading])
     await state.inference.close()
 
 

@@ -23,7 +23,6 @@ from service.job import Job, Threads
 from service.loading import Model
 from service.negotiation import choose
 from service.priority import step_back
-from service.recall import Recall
 from service.registry import Registry
 from service.rendering import Rendered, Rendering
 from service.request_record import current
@@ -33,8 +32,6 @@ from service.until_gone import UntilGone
 from service.uploads import FIELD, BodyBudget, Part, read_parts
 
 _JSON = "application/json"
-#: For the outputs of companions' runs, of all models together.
-_RECALL_BYTES = 16 << 20
 
 
 class Inference:
@@ -47,7 +44,6 @@ class Inference:
         """
         self._settings, self._registry = settings, registry
         self._bodies = BodyBudget(settings.max_bodies_mib << 20)
-        self._recall = Recall(_RECALL_BYTES)
         self._threads = ThreadPoolExecutor(cpus, "pictures", initializer=step_back)
         self._drawing = ThreadPoolExecutor(max(1, cpus // 2), "drawing", initializer=step_back)
 
@@ -81,7 +77,22 @@ class Inference:
         """
         accept = ",".join(request.headers.getlist("accept")) if pictures else ""
         media_type = choose(accept, ((_JSON,) if in_json else ()) + tuple(pictures))
-        model = self._registry.get(task, params.model)
+        with self._registry.use(task, params.model) as model:
+            return await self._answer(
+                request, model, params, pictures, accept, media_type, companions
+            )
+
+    async def _answer(
+        self,
+        request: Request,
+        model: Model,
+        params: Params,
+        pictures: Mapping[str, Draw],
+        accept: str,
+        media_type: str,
+        companions: Companions | None,
+    ) -> Response:
+        """See answer; the one model is used from here to the end, whatever takes its place."""
         if record := current.get():
             record.model = model.manifest.name
         params.check(model.manifest)
@@ -186,7 +197,7 @@ class Inference:
                 ran.append(
                     await self._run(
                         model,
-                        Forerun(model, image, companions, deadline, limits, self._recall),
+                        Forerun(model, image, companions, deadline, limits),
                         deadline,
                     )
                 )

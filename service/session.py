@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from service.contract import DType, TensorSpec, Variant
 from service.device import CPU_PROVIDER, CUDA_PROVIDER, Device
 from service.errors import DeviceError, GraphError, InferenceError, OutOfMemoryError
+from service.memory import giving_back
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class CpuSession:
         )
         self._outputs = [spec.name for spec in variant.outputs]
         any_size = any(spec.is_of_any_size for spec in variant.inputs)
-        self._how = _giving_back() if any_size else None
+        self._how = giving_back() if any_size else None
 
     def run(self, items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:
         """See Session.run."""
@@ -117,15 +118,6 @@ class CpuSession:
         return split(dict(zip(self._outputs, outputs, strict=True)), len(items))
 
 
-def _giving_back() -> ort.RunOptions:
-    """Runs that leave no memory in the arena that nothing uses.
-
-    The arena keeps what a run needed for the next one. Where every run is of another size, what is
-    kept fits none of them, and in time the arena is full of it.
-    """
-    options = ort.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
 
 
 class CudaSession:

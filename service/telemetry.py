@@ -10,6 +10,7 @@ from service.device import Device
 from service.task import Timing
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LOAD_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _LABELS = ("task", "model")
 
@@ -58,6 +59,57 @@ class Telemetry:
             ("device", "degraded", "cpus"),
             registry=ours,
         )
+        self.loads = Counter(
+            "sightline_model_loads",
+            "Model folders loaded, or refused because they cannot be served.",
+            ("model", "outcome"),
+            registry=ours,
+        )
+        self.load_s = Histogram(
+            "sightline_model_load_seconds",
+            "Time to check, open, replay and warm a model.",
+            ("model",),
+            buckets=_LOAD_SECONDS,
+            registry=ours,
+        )
+        self.version = Gauge(
+            "sightline_model_version",
+            "Version that serves; 0 once it is unloaded.",
+            _LABELS,
+            registry=ours,
+        )
+        self.refused = Gauge(
+            "sightline_model_refused",
+            "1 while what is in a model's folder is refused, even if what was there before serves.",
+            ("model",),
+            registry=ours,
+        )
+        self.draining = Gauge(
+            "sightline_models_draining",
+            "Models that requests still use but none new: replaced or unloaded.",
+            registry=ours,
+        )
+        self._watched: dict[tuple[str, str], tuple[tuple[Batcher, Admission], ...]] = {}
+
+    def watch(self, task: str, model: str, batcher: Batcher, admission: Admission) -> None:
+        """Read the queue's gauges from their owners whenever they are scraped.
+
+        Of a model that is being replaced there are two for a while, which are added up.
+        """
+        of_model = task, model
+        self._watched[of_model] = (*self._watched.get(of_model, ()), (batcher, admission))
+        self.queued.labels(task, model).set_function(
+            lambda: sum(batcher.queued for batcher, _ in self._watched[of_model])
+        )
+        self.in_flight.labels(task, model).set_function(
+            lambda: sum(admission.count for _, admission in self._watched[of_model])
+        )
+
+    def unwatch(self, task: str, model: str, batcher: Batcher) -> None:
+        """Let go of a batcher and its admission."""
+        of_model = task, model
+        watched = self._watched.get(of_model, ())
+        self._watched[of_model] = tuple(pair for pair in watched if pair[0] is not batcher)
 
     def meter(self, task: str, model: str) -> "Meter":
         """The metrics of one model, their labels filled in."""
@@ -77,8 +129,6 @@ class Meter:
         """Look the labelled metrics up once."""
         labels = (task, model)
         self._batch_size = telemetry.batch_size.labels(*labels)
-        self._queued = telemetry.queued.labels(*labels)
-        self._in_flight = telemetry.in_flight.labels(*labels)
         self._decode, self._queue, self._run, self._total = (
             telemetry.stage.labels(*labels, stage) for stage in Timing.model_fields
         )
@@ -87,11 +137,6 @@ class Meter:
         self.rejected = telemetry.rejected.labels(*labels)
         self.cancelled = telemetry.cancelled.labels(*labels)
         self.late = telemetry.late.labels(*labels)
-
-    def watch(self, batcher: Batcher, admission: Admission) -> None:
-        """Read the queue's gauges from their owners whenever they are scraped."""
-        self._queued.set_function(lambda: batcher.queued)
-        self._in_flight.set_function(lambda: admission.count)
 
     def batch(self, answers: Sequence[Answer]) -> None:
         """Record one run."""
