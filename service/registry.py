@@ -243,7 +243,7 @@ class Registry:
             before = [self._models[name]] if name in self._models else []
             self._offer(model)
             self._choose_defaults()
-        self._begin(self._drain(before))
+        self._retire(before)
         return model
 
     async def _remove(self, name: str) -> None:
@@ -253,7 +253,7 @@ class Registry:
                 raise NotFoundError(f"no model {name!r}; there are: {', '.join(self._models)}")
             going = self._withdraw(name)
             self._choose_defaults()
-        await self._drain(going)
+        await self._retire(going)
 
     def _withdraw(self, name: str) -> list[Model]:
         """Let nothing serve under a name; what did, if anything."""
@@ -266,17 +266,21 @@ class Registry:
         log.info("unloaded %s", name)
         return going
 
-    async def _drain(self, going: list[Model]) -> None:
-        """Put models away that no new request gets; empties the list, which holds them last."""
-        gauge = self._loader.telemetry.draining
-        gauge.inc(len(going))
+    def _retire(self, going: list[Model]) -> asyncio.Task[None]:
+        """Put models away that no new request gets, once those they have are answered."""
         self._draining.extend(going)
+        self._loader.telemetry.draining.inc(len(going))
+        return self._begin(self._drain(going))
+
+    async def _drain(self, going: list[Model]) -> None:
+        """See _retire; empties the list, which is the last to hold them."""
+        telemetry = self._loader.telemetry
         for model in going:
             await model.leases.returned()
             await model.batcher.close()
-            self._loader.telemetry.unwatch(model.manifest.task, model.manifest.name, model.batcher)
+            telemetry.unwatch(model.manifest.task, model.manifest.name, model.batcher)
             self._draining.remove(model)
-            gauge.dec()
+            telemetry.draining.dec()
             del model
         if not self._closing:
             await self._in_thread(lambda: _forget(going))

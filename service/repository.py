@@ -4,13 +4,13 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Body, Depends, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.contract import read_manifest
+from service.contract import describe, read_manifest
 from service.errors import (
     PROBLEM_JSON,
     ConflictError,
@@ -21,16 +21,21 @@ from service.errors import (
 )
 from service.registry import Registry, model_folders
 from service.state import State, StateOf
+from service.uploads import read_body
 
 TAG = "repository"
 """Marks the routes of this module in the API's document."""
 
 router = APIRouter(prefix="/v2/repository", tags=[TAG])
 
+_MAX_BODY_BYTES = 1 << 16
+_Body = TypeVar("_Body", bound=BaseModel)
 _MEANING = {
     403: "The setting `allow_repository_control` does not allow it.",
     404: "There is no such model.",
+    408: "The body did not arrive in time.",
     409: "Several workers serve, and each would have to be told.",
+    413: "The body is too large.",
     422: "The model cannot be served, what served before goes on; or a parameter is refused.",
     429: "Too many loads wait.",
     500: "The model could not be loaded for a reason that the log tells.",
@@ -97,42 +102,46 @@ async def _control(state: StateOf) -> Registry:
 Control = Annotated[Registry, Depends(_control)]
 
 
+def _json_body(model: type[BaseModel]) -> dict[str, Any]:
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": False, "content": content}}
+
+
 @router.post(
     "/index",
     summary="The models there are, and whether they serve",
     response_model_exclude_none=True,
-    responses=_problems(422, 503),
+    responses=_problems(408, 413, 422, 503),
+    openapi_extra=_json_body(IndexRequest),
 )
-async def index(
-    state: StateOf, wanted: Annotated[IndexRequest | None, Body()] = None
-) -> list[IndexEntry]:
+async def index(request: Request, state: StateOf) -> list[IndexEntry]:
     """List the models folder and what serves of it.
 
     A model that serves while what is in its folder now is refused has two entries.
     """
+    only_ready = (await _read(request, IndexRequest, state)).ready
     if not state.registry.ready:
         raise NotReadyError("models are still loading, or the service is stopping")
-    on_disk = {} if wanted and wanted.ready else await asyncio.to_thread(_on_disk, state)
-    return list(_entries(state.registry, on_disk, only_ready=bool(wanted and wanted.ready)))
+    on_disk = {} if only_ready else await asyncio.to_thread(_on_disk, state)
+    return list(_entries(state.registry, on_disk, only_ready=only_ready))
 
 
 @router.post(
     "/models/{name}/load",
     summary="Load a model, or what is in its folder now",
     response_class=Response,
-    responses=_problems(403, 404, 409, 422, 429, 500, 503),
     response_description="It serves.",
+    responses=_problems(403, 404, 408, 409, 413, 422, 429, 500, 503),
+    openapi_extra=_json_body(ChangeRequest),
 )
-async def load(
-    name: ModelName, registry: Control, wanted: Annotated[ChangeRequest | None, Body()] = None
-) -> Response:
+async def load(request: Request, name: ModelName, state: StateOf, registry: Control) -> Response:
     """Load what a model's folder holds now; answers once it serves.
 
     Files are held against their hashes, golden outputs are replayed, runs are warmed, and only then
     does it take the place of what served before, which finishes the requests it has. A model that
     fails any of it is refused, and what served before goes on.
     """
-    _take_no_parameters(wanted)
+    _take_no_parameters(await _read(request, ChangeRequest, state))
     try:
         await registry.load(name)
     except asyncio.CancelledError:  # the server is past its grace; an answer is owed still
@@ -144,14 +153,13 @@ async def load(
     "/models/{name}/unload",
     summary="Take a model out of service",
     response_class=Response,
-    responses=_problems(403, 404, 409, 422, 503),
     response_description="It is gone.",
+    responses=_problems(403, 404, 408, 409, 413, 422, 503),
+    openapi_extra=_json_body(ChangeRequest),
 )
-async def unload(
-    name: ModelName, registry: Control, wanted: Annotated[ChangeRequest | None, Body()] = None
-) -> Response:
+async def unload(request: Request, name: ModelName, state: StateOf, registry: Control) -> Response:
     """Give a model no more requests; answers once those it has are done and its memory is free."""
-    _take_no_parameters(wanted, passed_over={"unload_dependents"})
+    _take_no_parameters(await _read(request, ChangeRequest, state), besides=("unload_dependents",))
     try:
         await registry.unload(name)
     except asyncio.CancelledError:
@@ -159,10 +167,22 @@ async def unload(
     return Response()
 
 
-def _take_no_parameters(
-    wanted: ChangeRequest | None, passed_over: frozenset[str] | set[str] = frozenset()
-) -> None:
-    if wanted and (unknown := sorted(wanted.parameters.keys() - passed_over)):
+async def _read(request: Request, model: type[_Body], state: State) -> _Body:
+    """The JSON of a request's body, whatever its Content-Type; the defaults if it is empty.
+
+    Raises:
+        RequestError: it is not that, too large or too slow.
+    """
+    timeout_s = state.settings.body_timeout_s
+    body = await read_body(request, max_bytes=_MAX_BODY_BYTES, timeout_s=timeout_s)
+    try:
+        return model.model_validate_json(body) if body.strip() else model()
+    except ValidationError as error:
+        raise ParameterError(describe(error, "the body")) from None
+
+
+def _take_no_parameters(wanted: ChangeRequest, besides: Collection[str] = ()) -> None:
+    if unknown := sorted(wanted.parameters.keys() - set(besides)):
         raise ParameterError(
             f"parameters: {unknown[0][:64]!r} is not taken; a model is what its folder holds"
         )

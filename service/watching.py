@@ -6,6 +6,7 @@ seconds costs next to nothing (docs/decisions/0018).
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -66,14 +67,15 @@ async def watch(registry: Registry, watcher: Watcher, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
         try:
-            for name in await asyncio.to_thread(watcher.settled):
-                if await asyncio.to_thread(_is_new, registry, name):
-                    log.info("model folder %s has changed; loading it", name)
-                    await registry.load(name)
-        except SightlineError as error:
-            log.debug("not loaded: %s", error)  # the registry has told and will show it
+            changed = await asyncio.to_thread(watcher.settled)
         except OSError as error:
             log.warning("the models folder cannot be looked into: %s", error)
+            continue
+        for name in changed:
+            if await asyncio.to_thread(_is_new, registry, name):
+                log.info("model folder %s has changed; loading it", name)
+                with contextlib.suppress(SightlineError):  # which the registry has told of
+                    await registry.load(name)
 
 
 def _is_new(registry: Registry, name: str) -> bool:
