@@ -43,6 +43,7 @@ class Registry:
         self._closing = False
         # One thread, so that models load one after the other beside the runs that serve.
         self._thread = ThreadPoolExecutor(1, "model-loader", initializer=step_back)
+        self._starting: asyncio.Future[None] | None = None
         self._turn = asyncio.Lock()
         self._waiting: dict[str, asyncio.Task[Model]] = {}
         self._changes: set[asyncio.Task[Any]] = set()
@@ -120,7 +121,9 @@ class Registry:
 
     async def load_all_in_thread(self) -> None:
         """Like load_all, off the event loop, so that liveness is answered meanwhile."""
-        await self._in_thread(self.load_all)
+        with ThreadPoolExecutor(1, "model-loader") as thread:  # nothing serves yet to step back for
+            self._starting = asyncio.get_running_loop().run_in_executor(thread, self.load_all)
+            await self._starting
 
     async def load(self, name: str) -> Model:
         """Load what is in a model's folder now, and let it take the place of what served.
@@ -161,13 +164,19 @@ class Registry:
         for model in self._draining:
             model.leases.revoke()
         await asyncio.gather(
-            self._in_thread(lambda: None),  # a load that has begun ends first
+            self._loads_ended(),
             *(model.batcher.close() for model in (*self._models.values(), *self._draining)),
         )
         self.ready = False
         await asyncio.gather(*(model.batcher.close() for model in self._models.values()))
         await asyncio.gather(*self._changes, return_exceptions=True)
         self._thread.shutdown()
+
+    async def _loads_ended(self) -> None:
+        """Wait for the load that is under way."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        await self._in_thread(lambda: None)
 
     def _require_ready(self) -> None:
         if not self.ready:
