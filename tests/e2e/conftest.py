@@ -1,7 +1,6 @@
-"""End-to-end tests share the tiny models of the service's tests, and the server of test_live."""
+"""End-to-end tests share the tiny models of the service's tests."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "service"))  # for fabricate, which is no test
-sys.path.insert(0, str(Path(__file__).parent))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from live_server import Server
 from PIL import Image
 
 from service.contract import read_manifest
@@ -17,7 +18,6 @@ from service.masks import to_original
 from service.resize import fit
 from service.session import open_session
 from service.vocabulary import read_vocabulary, sentence
-from tests.e2e.test_live import Server
 from tests.training import caption_sets, mask_sets
 from tests.training.tasks.classify.tiny_sets import CLASSES, write_folder
 from training.cli import main
