@@ -118,8 +118,6 @@ class CpuSession:
         return split(dict(zip(self._outputs, outputs, strict=True)), len(items))
 
 
-
-
 class CudaSession:
     """A graph on an NVIDIA GPU, fed through pinned host buffers and I/O binding."""
 

@@ -6,14 +6,13 @@ seconds costs next to nothing (docs/decisions/0018).
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.contract import read_manifest
-from service.errors import ModelError, SightlineError
+from service.errors import BusyError, ModelError, SightlineError
 from service.registry import Registry, model_folders
 
 log = logging.getLogger(__name__)
@@ -47,6 +46,10 @@ class Watcher:
         self._known |= {name: self._seen[name] for name in names}
         return names
 
+    def forget(self, name: str) -> None:
+        """Tell of a folder again, although it does not change."""
+        self._known.pop(name, None)
+
     def _look(self) -> Mapping[str, Look]:
         return {folder.name: tuple(sorted(_files(folder))) for folder in model_folders(self._root)}
 
@@ -74,8 +77,12 @@ async def watch(registry: Registry, watcher: Watcher, every_s: float) -> None:
         for name in changed:
             if await asyncio.to_thread(_is_new, registry, name):
                 log.info("model folder %s has changed; loading it", name)
-                with contextlib.suppress(SightlineError):  # which the registry has told of
+                try:
                     await registry.load(name)
+                except BusyError:
+                    watcher.forget(name)
+                except SightlineError:  # which the registry has told of
+                    continue
 
 
 def _is_new(registry: Registry, name: str) -> bool:

@@ -14,7 +14,7 @@ from fabricate import Tiny, put
 
 from service.admission import Admission
 from service.device import Device
-from service.loading import Loader
+from service.loading import Loader, Model
 from service.registry import Registry
 from service.settings import Settings
 from service.tasks import TASKS
@@ -164,6 +164,24 @@ async def test_what_was_unloaded_stays_so_until_its_folder_changes(
         await asyncio.sleep(0.1)
     assert registry.models["a"] is before
     assert "has changed" not in caplog.text
+
+
+async def test_what_there_was_no_place_for_in_the_queue_is_loaded_later(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.registry._MAX_WAITING", 0)
+    asked = list[str]()
+    load = registry.load
+
+    async def watched(name: str) -> Model:
+        asked.append(name)
+        return await load(name)
+
+    monkeypatch.setattr(registry, "load", watched)
+    Tiny(name="b").write(tmp_path)
+    await until(lambda: len(asked) == 2)
+    monkeypatch.setattr("service.registry._MAX_WAITING", 1)
+    await until(lambda: "b" in registry.models)
 
 
 async def test_a_folder_that_cannot_be_looked_into_is_looked_into_again(
