@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test check format bench bench-peers models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
+.PHONY: help serve serve-gpu test chromium test-browser test-ray check format bench bench-peers soak models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,17 @@ test: $(UV) ## install everything and run the whole test suite
 	$(SYNC) --extra cpu --extra train --extra dev
 	$(RUN) pytest -n 2 --dist loadscope --cov --cov-report=term:skip-covered --cov-fail-under=90
 
+test-ray: $(UV) ## the service on a Ray cluster of three nodes on this machine (minutes; in .venv-ray)
+	UV_PROJECT_ENVIRONMENT=.venv-ray $(SYNC) --compile-bytecode --extra cpu --extra dev --extra import --extra ray
+	.venv-ray/bin/python -m pytest -m ray tests/deploy
+
+chromium: ## install Debian's Chromium, which the tests of the page run in (needs root)
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+
+test-browser: $(UV) ## try the page at / in a real Chromium; `make test` does too where there is one
+	$(SYNC) --extra cpu --extra import --extra dev
+	$(RUN) pytest tests/browser
+
 check: $(UV) ## lint, formatting, types, import rules
 	$(SYNC) --extra cpu --extra train --extra dev
 	$(RUN) ruff check .
@@ -62,6 +73,10 @@ bench: $(UV) ## requests/s and latency of each task beside the limit without HTT
 bench-peers: $(UV) ## the same beside a threaded FastAPI server and LitServe (needs wrk)
 	$(SYNC) --extra cpu --extra bench
 	$(RUN) benchmarks.peers
+
+soak: $(UV) ## ten minutes of mixed requests at saturation: failures, memory, latencies
+	$(SYNC) --extra cpu --extra bench
+	$(RUN) benchmarks.soak --minutes 10
 
 models: $(UV) ## make the shipped models again; DATA=folder of imagenet-sample-images re-measures them
 	$(SYNC) --extra cpu --extra train
@@ -98,4 +113,4 @@ generate: $(UV) ## write docs/openapi.json and docs/settings.md from the code
 	$(RUN) service.settings_doc > docs/settings.md
 
 clean: ## remove environments and caches
-	rm -rf .venv .venv-gpu .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-gpu .venv-ray .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -80,7 +80,11 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: Sequence[str], ready_url: str, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    ready_url: str,
+    env: Mapping[str, str] | None = None,
+    *,
+    start_s: float = START_S,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server process, from its first good answer at ``ready_url`` to the end of the block."""
     log = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe nobody reads would block the server
@@ -93,7 +97,7 @@ def running(
         start_new_session=True,
     )
     try:
-        _await_ready(process, ready_url, log)
+        _await_ready(process, ready_url, log, start_s)
         yield process
     finally:
         log.close()
@@ -104,8 +108,10 @@ def running(
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _await_ready(process: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> None:
-    end = time.monotonic() + START_S
+def _await_ready(
+    process: subprocess.Popen[bytes], url: str, log: IO[bytes], start_s: float
+) -> None:
+    end = time.monotonic() + start_s
     while time.monotonic() < end:
         if process.poll() is not None:
             log.seek(0)
@@ -117,4 +123,4 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> 
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(0.02)
-    raise SystemExit(f"{url} did not answer within {START_S:g} s")
+    raise SystemExit(f"{url} did not answer within {start_s:g} s")

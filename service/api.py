@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, TypeAdapter
 
 from service.canary import told
@@ -13,6 +13,7 @@ from service.contract import Manifest, Precision
 from service.device import Kind
 from service.errors import PROBLEM_JSON, NotReadyError, Problem
 from service.etag import unless_known
+from service.exposition import exposition
 from service.loading import Model
 from service.rendering import MEDIA_TYPES
 from service.route import TaskRoute
@@ -115,6 +116,11 @@ _IMAGE_BODY: dict[str, Any] = {
             },
         },
     }
+}
+
+
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 
 
@@ -414,11 +420,11 @@ async def canary(
     tags=["operations"],
     summary="Prometheus metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=_TEXT | _problems(503),
 )
 async def metrics(state: StateOf) -> Response:
-    """Every metric in the Prometheus text format."""
-    return Response(generate_latest(state.telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+    """Every metric in the Prometheus text format, of all workers together."""
+    return Response(exposition(await state.group.metrics()), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _answer(

@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import service
+from service import playground
 from service.admission import Admission
 from service.answering import response_of
 from service.api import router, tasks
@@ -20,6 +22,7 @@ from service.device import resolve
 from service.edge import Edge
 from service.errors import ClientGoneError, ParameterError, SightlineError
 from service.errors import problem as build_problem
+from service.group import Alone, Group
 from service.inference import Inference
 from service.loading import Loader
 from service.registry import Registry
@@ -30,27 +33,43 @@ from service.settings import Settings
 from service.state import State
 from service.tasks import TASKS
 from service.telemetry import Telemetry
+from service.watchdog import Watchdog
 from service.watching import Watcher, watch
 
 log = logging.getLogger(__name__)
 
+#: By the time the service stops, nobody waits any more for what is still running.
+_PATIENCE_S = 2.0
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+
+def create_app(settings: Settings | None = None, group: Group | None = None) -> FastAPI:
     """Build the application.
+
+    Args:
+        settings: read from the environment if None.
+        group: the processes it serves with; it is alone if None.
 
     Raises:
         DeviceError: the requested device does not run.
         KeysError: the file of API keys cannot be used.
         TracingError: the environment asks for traces that cannot be sent.
     """
-    settings = settings or Settings()
+    settings, group = settings or Settings(), group or Alone()
     edge = Edge(settings)
     configure(settings.cpu_arena_mib)
     device = resolve(settings.device, settings.cpus)
     telemetry = Telemetry()
     telemetry.describe_device(device)
-    memory = RunMemory(settings.run_memory_bytes)
-    loader = Loader(settings, device, TASKS, telemetry, in_service=Admission(), memory=memory)
+    loader = Loader(
+        settings,
+        device,
+        TASKS,
+        telemetry,
+        in_service=Admission(),
+        memory=RunMemory(settings.run_memory_bytes),
+        give_up=group.give_up,
+        is_restarted=group.is_restarted,
+    )
     registry = Registry(loader)
     inference = Inference(settings, registry, device.cpus)
     app = FastAPIOffline(  # its pages load nothing from a CDN: nothing leaves the machine
@@ -62,9 +81,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=edge.telemetry,
     )
     canary = Canary(lambda: registry.models, settings.canary_timeout_s)
-    app.state.sightline = State(settings, device, telemetry, registry, inference, canary, edge)
+    app.state.sightline = State(
+        settings, device, telemetry, registry, inference, canary, edge, group
+    )
     for each in (tasks, router, repository):
         app.include_router(each)
+    app.router.routes.extend(playground.routes(settings))
     edge.surround(app, telemetry)
     app.add_exception_handler(SightlineError, _on_sightline_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -79,7 +101,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.sightline
     settings = state.settings
 
-    async def load() -> None:
+    async def load() -> Watcher | None:
         watcher = (
             await asyncio.to_thread(Watcher, settings.models) if settings.watch_models else None
         )
@@ -87,23 +109,34 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.set_threshold(50_000, 20, 50)
         gc.freeze()  # what start-up made lives on; spare every later collection the walk
-        if watcher is not None:
+        return watcher
+
+    async def follow() -> None:
+        await asyncio.wait([loading])
+        failed = loading.cancelled() or loading.exception()
+        if not failed and (watcher := loading.result()) is not None:
             await watch(state.registry, watcher, settings.watch_interval_s)
 
     loading = asyncio.create_task(load())
-    loading.add_done_callback(_log_failure)
+    following = asyncio.create_task(follow())
+    watchdog = Watchdog(state.registry, settings.run_timeout_s, state.group.give_up)
+    watching = asyncio.create_task(watchdog.watch())
+    for task in (loading, following, watching):
+        task.add_done_callback(_log_failure)
+    await state.group.join(asyncio.shield(loading), state.telemetry.registry)
     async with state.edge.at_work():
         yield
-    await state.registry.close()
-    if settings.watch_models:
-        loading.cancel()
-    await asyncio.wait([loading])
-    await state.inference.close()
+    for task in (watching, following):
+        task.cancel()
+    await state.registry.close(_PATIENCE_S)
+    await asyncio.wait([loading], timeout=_PATIENCE_S)
+    await state.inference.close(_PATIENCE_S)
+    await state.group.leave()
 
 
-def _log_failure(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.critical("loading the models failed", exc_info=error)
+        log.critical("what should have gone on failed", exc_info=error)
 
 
 async def _on_sightline_error(_: Request, error: Exception) -> Response:

@@ -6,15 +6,14 @@ of the same bucket (role, shapes and dtypes), the bucket whose head waited longe
 ``service.waiting`` is the queue, ``service.run_memory`` what runs of any size share.
 """
 
-import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from service.errors import InferenceError, OutOfMemoryError, SightlineError
+from service.errors import InferenceError, NotReadyError, OutOfMemoryError, SightlineError
+from service.patience import finishes
 from service.priority import step_back
 from service.promise import Promise
 from service.run_memory import RunMemory
@@ -127,12 +126,17 @@ class Batcher:
         finally:
             self.withdraw(item)
 
-    async def close(self) -> None:
-        """Refuse new items, finish those queued, stop the slots."""
+    async def close(self, patience_s: float | None = None) -> bool:
+        """Refuse new items, finish those queued, stop the slots.
+
+        Args:
+            patience_s: seconds to wait for that; without limit if None.
+
+        Returns:
+            Whether all slots have stopped; one that has not is in a run that does not end.
+        """
         self._waiting.close()
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1) as joiner:
-            await loop.run_in_executor(joiner, self._join)
+        return await finishes(self._join, f"{self.name}-close", patience_s)
 
     def _join(self) -> None:
         for thread in self._threads:
@@ -183,6 +187,12 @@ class Batcher:
             self._give_back(batch)
             for item in waited_for(batch):
                 self._process_alone(item, memory)
+            return
+        if isinstance(error, NotReadyError):
+            # What is not there for one item is there for none: halves would only say so again.
+            self._give_back(batch)
+            for item in batch:
+                self._settle(item, error)
             return
         if len(batch) > 1:
             log.warning("a batch of %d of model %r failed; halving", len(batch), self.name)

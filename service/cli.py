@@ -6,26 +6,22 @@ import ipaddress
 import logging
 import math
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from pydantic import ValidationError
 
 import service
-from service import bench, key_command
+from service import bench, key_command, server, supervisor
 from service.admission import Admission
-from service.app import create_app
 from service.contract import describe
 from service.device import resolve
 from service.errors import ModelError, SightlineError
 from service.loading import Loader
 from service.logs import configure_logging
-from service.protocol import BoundedProtocol
 from service.registry import model_folders
 from service.session import configure
 from service.settings import Settings, type_name
@@ -74,38 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, then finish what is in flight."""
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again once it has drained; that must be a clean exit.
-        signal.signal(signum, lambda *_: sys.exit(0))
     if settings.api_keys_file is None and not _is_loopback(settings.host):
         log.warning(
             "listening on %s without API keys: whoever reaches it may ask for everything; "
             "SIGHTLINE_API_KEYS_FILE, from `sightline keys create`, closes it",
             settings.host,
         )
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http=functools.partial(  # type: ignore[arg-type]  # called like the class it stands for
-            BoundedProtocol,
-            max_head_bytes=settings.max_head_kib << 10,
-            head_timeout_s=settings.head_timeout_s,
-        ),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=settings.max_connections,
-        backlog=max(2048, settings.max_connections),
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
-    )
-    uvicorn.Server(config).run()
-    return 0
+    if settings.workers > 1:
+        return supervisor.serve(settings)
+    return server.serve(settings)
 
 
 def _is_loopback(host: str) -> bool:

@@ -21,8 +21,10 @@
     ├── BusyError                         429  the queue is full; carries Retry-After
     ├── ClientGoneError                   499  the client left; nobody reads this answer
     ├── InferenceError                    500  the model failed on this input
-    │   └── OutOfMemoryError              503  a run found too little memory; carries Retry-After
+    │   ├── OutOfMemoryError              503  a run found too little memory; carries Retry-After
+    │   └── DeviceLostError               503  the device failed; nothing runs there any more
     ├── NotReadyError                     503  the model is not loaded or the service is stopping
+    │   └── RecoveringError               503  the model's sessions are being opened again
     ├── LateError                         504  the deadline passed
     ├── KeysError                         (start-up) the file of API keys cannot be used
     ├── TracingError                      (start-up) traces are asked for and cannot be sent
@@ -285,6 +287,19 @@ class OutOfMemoryError(InferenceError):
         return {"Retry-After": "1"}
 
 
+class DeviceLostError(InferenceError):
+    """The device failed in a way that outlasts the run: this process runs nothing there again."""
+
+    status = 503
+    kind = "device-lost"
+    title = "Device lost"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``Retry-After`` in whole seconds."""
+        return {"Retry-After": "5"}
+
+
 class NotReadyError(SightlineError):
     """The model is not loaded, or the service is stopping."""
 
@@ -296,6 +311,22 @@ class NotReadyError(SightlineError):
     def headers(self) -> Mapping[str, str]:
         """``Retry-After`` in whole seconds."""
         return {"Retry-After": "1"}
+
+
+class RecoveringError(NotReadyError):
+    """The model's sessions broke and are being opened again."""
+
+    kind = "recovering"
+    title = "Recovering"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``Retry-After`` in whole seconds."""
+        return {"Retry-After": str(self.retry_after_s)}
 
 
 class LateError(SightlineError):

@@ -21,6 +21,8 @@ _OPEN = frozenset(
 )
 _DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
 _DOCS_BELOW = "/static-offline-docs/"
+#: The playground, where a key is entered; what it asks for needs one.
+_PAGE, _PAGE_BELOW = "/", "/web/"
 _METRICS = "/metrics"
 _ADMIN_BELOW = "/v2/repository/"
 
@@ -35,7 +37,7 @@ class Policy:
 
     def needed(self, path: str) -> Needed:
         """The scope a key needs for a path below the application's root."""
-        if path in _OPEN:
+        if path in _OPEN or path == _PAGE or path.startswith(_PAGE_BELOW):
             return "nothing"
         if path in _DOCS or path.startswith(_DOCS_BELOW):
             return self._docs

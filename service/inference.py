@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from fastapi import Request, Response
 
@@ -22,6 +23,7 @@ from service.forerun import Ahead, Forerun
 from service.job import Job, Threads
 from service.loading import Model
 from service.negotiation import choose
+from service.patience import finishes
 from service.priority import step_back
 from service.registry import Registry
 from service.rendering import Rendered, Rendering
@@ -101,6 +103,7 @@ class Inference:
         settings = self._settings
         try:
             model.admission.check()  # a full service says so before it reads a body
+            model.upkeep.check()
             with self._bodies.body() as take:
                 parts = await read_parts(
                     request,
@@ -173,10 +176,11 @@ class Inference:
             model, Job(model, image, params, deadline, limits, threads, rendering, ahead), deadline
         )
 
-    async def close(self) -> None:
-        """Stop the threads once they are idle."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._drawing.shutdown(wait=True, cancel_futures=True)
+    async def close(self, patience_s: float | None = None) -> None:
+        """Stop the threads once they are idle; wait no longer than ``patience_s`` for that."""
+        for threads in (self._threads, self._drawing):
+            stop = partial(threads.shutdown, wait=True, cancel_futures=True)
+            await finishes(stop, "inference-close", patience_s)
 
     async def _ahead(
         self,

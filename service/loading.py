@@ -4,7 +4,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from service.session import Arrays, open_session
 from service.settings import Settings
 from service.task import Task
 from service.telemetry import Meter, Telemetry
+from service.upkeep import Upkeep
 from service.variant import Sessions, choose
 from service.warming import warm
 
@@ -51,6 +52,7 @@ class Model:
         admission: counts its items in flight.
         meter: its metrics.
         sessions: the open graphs by role, for measurements; requests go through the batcher.
+        upkeep: runs them for the batcher, and opens them again when they break.
         assets: the content of each of the manifest's assets.
         deviation: of the replayed golden outputs.
         load_s: seconds it took to load.
@@ -67,6 +69,7 @@ class Model:
     admission: Admission
     meter: Meter
     sessions: Sessions
+    upkeep: Upkeep
     assets: Mapping[str, bytes]
     deviation: float
     load_s: float
@@ -77,7 +80,18 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """Loads models; holds what all of them share."""
+    """Loads models; holds what all of them share.
+
+    Attributes:
+        settings: of the service.
+        device: to load them on.
+        tasks: by name.
+        telemetry: for their metrics.
+        in_service: counts the items of all models.
+        memory: what runs of any size share.
+        give_up: ends a process whose device or slot is lost; told why.
+        is_restarted: whether another process takes its place at once.
+    """
 
     settings: Settings
     device: Device
@@ -85,6 +99,8 @@ class Loader:
     telemetry: Telemetry
     in_service: Admission
     memory: RunMemory = field(default_factory=RunMemory)
+    give_up: Callable[[str], None] = log.critical
+    is_restarted: bool = False
 
     def load(self, folder: Path) -> Model:
         """Load the model in ``folder`` and leave it warm.
@@ -113,8 +129,22 @@ class Loader:
             role: expectation(golden, role, precision, variants[precision].parity.tolerance)
             for role, variants in manifest.graphs.items()
         }
+        reopen = partial(self.open, folder, manifest, precision)
+        first = {name: array[:1] for name, array in golden.items()}  # one item is canary enough
+        canary = partial(_replay_all, manifest, task, first, precision)
+        meter = self.telemetry.meter(manifest.task, manifest.name)
+        upkeep = Upkeep(
+            manifest.name,
+            sessions,
+            reopen=reopen,
+            canary=canary,
+            record=meter,
+            give_up=self.give_up,
+            is_restarted=self.is_restarted,
+            recovery_s=time.monotonic() - started,
+        )
         model = self._serve(
-            manifest, assets, task, precision, sessions, share, deviation, started, canaries
+            manifest, assets, task, precision, upkeep, meter, share, deviation, started, canaries
         )
         log.info(
             "loaded %s version %s as %s on %s in %.2f s",
@@ -211,7 +241,8 @@ class Loader:
         assets: Mapping[str, bytes],
         task: Task,
         precision: Precision,
-        sessions: Sessions,
+        upkeep: Upkeep,
+        meter: Meter,
         share: Share | None,
         deviation: float,
         started: float,
@@ -220,17 +251,13 @@ class Loader:
         slots = self.settings.slots or (self.device.cpus if self.device.kind == "cpu" else 2)
         capacity = self.settings.queue_size + slots * self.max_batch
         admission = Admission(capacity, parent=self.in_service)
-        meter = self.telemetry.meter(manifest.task, manifest.name)
-
-        def run(role: str, batch: Sequence[Arrays], /, *, lone: bool) -> list[Arrays]:
-            return sessions[role].run(batch, lone=lone)
 
         def on_batch(answers: Sequence[Answer]) -> None:
             admission.observe(answers[0].run_s / (len(answers) * slots))
             meter.batch(answers)
 
         batcher = Batcher(
-            run,
+            upkeep.run,
             name=manifest.name,
             slots=slots,
             max_batch=self.max_batch,
@@ -239,7 +266,7 @@ class Loader:
             on_batch=on_batch,
             share=share,
         )
-        self.telemetry.watch(manifest.task, manifest.name, batcher, admission)
+        self.telemetry.watch(manifest.task, manifest.name, batcher, admission, upkeep)
         return Model(
             manifest,
             task,
@@ -248,7 +275,8 @@ class Loader:
             batcher,
             admission,
             meter,
-            sessions,
+            upkeep.sessions,
+            upkeep,
             assets,
             deviation,
             load_s=time.monotonic() - started,

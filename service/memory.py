@@ -25,18 +25,19 @@ def give_back() -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.use_env_allocators", "1")
     probe = ort.InferenceSession(PROBE_GRAPH, options, providers=[CPU_PROVIDER])
-    probe.run(None, {"x": np.ones(1, np.float32)}, giving_back())
+    how = ort.RunOptions()
+    shrink_after(how)
+    probe.run(None, {"x": np.ones(1, np.float32)}, how)
     del probe
     with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def giving_back() -> ort.RunOptions:
-    """Runs that leave no memory in the arena that nothing uses.
+def shrink_after(options: ort.RunOptions) -> None:
+    """Let a run leave no memory in the arena that nothing uses.
 
     The arena keeps what a run needed for the next one. Where every run is of another size, what is
-    kept fits none of them, and in time the arena is full of it.
+    kept fits none of them, and in time the arena is full of it. After a run that got too little,
+    giving back what is kept helps the next one.
     """
-    options = ort.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options

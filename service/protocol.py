@@ -11,9 +11,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.answering import response_of
+from service.connection import ImpatientProtocol
 from service.errors import PROBLEM_JSON, problem
 
 #: Bytes of a URL; the paths and parameters here take a few hundred.
@@ -23,7 +24,7 @@ MAX_URL = 8192
 _LINGER_S = 1.0
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(ImpatientProtocol):
     """One connection, whose requests' heads must come within a time and a size."""
 
     def __init__(

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from service.defaults import choose_defaults
 from service.errors import BusyError, ModelError, NotFoundError, NotReadyError, SightlineError
 from service.loading import Loader, Model
 from service.memory import give_back
+from service.patience import in_thread
 from service.presets import read_presets
 from service.priority import step_back
 from service.vocabulary import read_vocabulary
@@ -41,8 +41,8 @@ class Registry:
         self.refused: dict[str, str] = {}
         self.ready = False
         self._closing = False
-        # One thread, so that models load one after the other beside the runs that serve.
-        self._thread = ThreadPoolExecutor(1, "model-loader", initializer=step_back)
+        # One thread at a time, so that models load one after the other beside the runs that serve.
+        self._thread = asyncio.Lock()
         self._starting: asyncio.Future[None] | None = None
         self._turn = asyncio.Lock()
         self._waiting: dict[str, asyncio.Task[Model]] = {}
@@ -58,6 +58,11 @@ class Registry:
     def models(self) -> Mapping[str, Model]:
         """The models that serve, by name; a change makes a new mapping."""
         return self._models
+
+    @property
+    def running(self) -> list[Model]:
+        """The models that serve, and those that only finish what they were asked."""
+        return [*self._models.values(), *self._draining]
 
     def load_all(self) -> None:
         """Load every model folder; a bad one is refused and named, the others serve."""
@@ -121,9 +126,9 @@ class Registry:
 
     async def load_all_in_thread(self) -> None:
         """Like load_all, off the event loop, so that liveness is answered meanwhile."""
-        with ThreadPoolExecutor(1, "model-loader") as thread:  # nothing serves yet to step back for
-            self._starting = asyncio.get_running_loop().run_in_executor(thread, self.load_all)
-            await self._starting
+        # Nothing serves yet to step back for.
+        self._starting = asyncio.ensure_future(in_thread(self.load_all, "model-loader"))
+        await self._starting
 
     async def load(self, name: str) -> Model:
         """Load what is in a model's folder now, and let it take the place of what served.
@@ -156,27 +161,25 @@ class Registry:
         self._require_ready()
         await asyncio.shield(self._begin(self._remove(name)))
 
-    async def close(self) -> None:
-        """Refuse new work, finish what is queued and a load under way, stop the slots."""
+    async def close(self, patience_s: float | None = None) -> None:
+        """Refuse new work, finish what is queued and a load under way, stop the slots.
+
+        Args:
+            patience_s: seconds after which runs under way are told to end, and again after which
+                those that do not, and loads, are left to themselves; without limit if None.
+        """
         if self._closing:
             return
         self.ready, self._closing = False, True
         for model in self._draining:
             model.leases.revoke()
-        await asyncio.gather(
-            self._loads_ended(),
-            *(model.batcher.close() for model in (*self._models.values(), *self._draining)),
-        )
+        starting = [] if self._starting is None else [self._starting]
+        if starting:  # it ends with the folder it is at
+            await asyncio.wait(starting, timeout=patience_s)
         self.ready = False
-        await asyncio.gather(*(model.batcher.close() for model in self._models.values()))
-        await asyncio.gather(*self._changes, return_exceptions=True)
-        self._thread.shutdown()
-
-    async def _loads_ended(self) -> None:
-        """Wait for the load that is under way."""
-        if self._starting is not None:
-            await asyncio.wait([self._starting])
-        await self._in_thread(lambda: None)
+        await asyncio.gather(*(_close(model, patience_s) for model in self.running))
+        if self._changes:
+            await asyncio.wait(self._changes, timeout=patience_s)
 
     def _require_ready(self) -> None:
         if not self.ready:
@@ -247,7 +250,7 @@ class Registry:
                 self._refuse(name, model)
                 raise model
             if self._closing:
-                await model.batcher.close()
+                await _close(model)
                 raise NotReadyError("the service is stopping")
             before = [self._models[name]] if name in self._models else []
             self._offer(model)
@@ -286,7 +289,7 @@ class Registry:
         telemetry = self._loader.telemetry
         for model in going:
             await model.leases.returned()
-            await model.batcher.close()
+            await _close(model)
             telemetry.unwatch(model.manifest.task, model.manifest.name, model.batcher)
             self._draining.remove(model)
             telemetry.draining.dec()
@@ -295,7 +298,12 @@ class Registry:
             await self._in_thread(lambda: _forget(going))
 
     async def _in_thread(self, work: Callable[[], Value]) -> Value:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        def stepped_back() -> Value:
+            step_back()
+            return work()
+
+        async with self._thread:
+            return await in_thread(stepped_back, "model-loader")
 
     def _begin(self, change: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
         """Start a change that goes on although who asked for it leaves."""
@@ -309,6 +317,16 @@ class Registry:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, SightlineError):
             log.critical("changing what is served failed", exc_info=error)
+
+
+async def _close(model: Model, patience_s: float | None = None) -> None:
+    """Finish what is queued and stop the slots; see Registry.close."""
+    model.upkeep.close()
+    if await model.batcher.close(patience_s):
+        return
+    model.upkeep.end()
+    if not await model.batcher.close(patience_s):
+        log.error("a run of model %r does not end and is left to itself", model.manifest.name)
 
 
 def _forget(models: list[Model]) -> None:

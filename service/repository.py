@@ -91,7 +91,7 @@ async def _control(state: StateOf) -> Registry:
             "models are not loaded or unloaded by request here; the setting "
             "allow_repository_control (SIGHTLINE_ALLOW_REPOSITORY_CONTROL=true) allows it"
         )
-    if getattr(state.settings, "workers", 1) > 1:
+    if state.settings.workers > 1:
         raise ConflictError(
             "several workers serve, and a request reaches one of them; with the setting "
             "watch_models each loads what is put into the models folder"

@@ -7,12 +7,13 @@ sleep instead of taking the CPU from the runs. All CPU sessions allocate from on
 """
 
 import logging
-import re
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import onnxruntime as ort
@@ -20,8 +21,16 @@ from numpy.typing import NDArray
 
 from service.contract import DType, TensorSpec, Variant
 from service.device import CPU_PROVIDER, CUDA_PROVIDER, Device
-from service.errors import DeviceError, GraphError, InferenceError, OutOfMemoryError
-from service.memory import giving_back
+from service.errors import (
+    DeviceError,
+    GraphError,
+    InferenceError,
+    LateError,
+    OutOfMemoryError,
+    SightlineError,
+)
+from service.fault import error_of
+from service.memory import shrink_after
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +48,6 @@ _DTYPE_OF_ORT: Mapping[str, DType] = {
     "tensor(float)": "float32",
     "tensor(string)": "string",
 }
-# How the runtime's arenas, of a CPU and of a GPU, and CUDA itself put it.
-_NO_MEMORY = re.compile(r"ailed to allocate memory|Available memory of|out of memory|ALLOC_FAILED")
 _PINNED_BUFFERS = 32
 _MIB = 1 << 20
 
@@ -59,9 +66,47 @@ class Session(Protocol):
             One mapping of output name to array an item, in order.
 
         Raises:
-            InferenceError: the graph failed on this batch.
+            InferenceError: the graph failed on this batch, or there was no memory for it, or the
+                device failed; see service.errors.
+            LateError: the run was told to end.
         """
         ...
+
+
+@runtime_checkable
+class Endable(Protocol):
+    """A session whose runs can be told to end."""
+
+    def end(self, older_than_s: float = 0.0) -> int:
+        """Tell runs under way to end at the next node of their graph; how many were told."""
+        ...
+
+
+class RunsUnderWay:
+    """The runs of one session that have begun and not ended."""
+
+    def __init__(self) -> None:
+        """There are none."""
+        self._began: dict[int, tuple[float, ort.RunOptions]] = {}
+
+    @contextmanager
+    def one(self) -> Iterator[ort.RunOptions]:
+        """Options for one run, which is under way while the block runs."""
+        options = ort.RunOptions()
+        self._began[id(options)] = time.monotonic(), options
+        try:
+            yield options
+        finally:
+            del self._began[id(options)]
+
+    def end(self, older_than_s: float = 0.0) -> int:
+        """See Endable.end."""
+        now, told = time.monotonic(), 0
+        for began, options in list(self._began.values()):
+            if now - began >= older_than_s and not options.terminate:
+                options.terminate = True
+                told += 1
+        return told
 
 
 def configure(cpu_arena_mib: int) -> None:
@@ -104,17 +149,25 @@ class CpuSession:
             _load(path, _options(threads=cpus), [CPU_PROVIDER]) if cpus > 1 else self._narrow
         )
         self._outputs = [spec.name for spec in variant.outputs]
-        any_size = any(spec.is_of_any_size for spec in variant.inputs)
-        self._how = giving_back() if any_size else None
+        self._under_way = RunsUnderWay()
+        self.end = self._under_way.end
+        self._is_of_any_size = any(spec.is_of_any_size for spec in variant.inputs)
+        self._was_short = False
 
     def run(self, items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:
         """See Session.run."""
         session = self._wide if lone else self._narrow
         batch = {name: stack([item[name] for item in items]) for name in items[0]}
         try:
-            outputs = session.run(self._outputs, batch, self._how)
+            with self._under_way.one() as how:
+                if self._is_of_any_size or self._was_short:
+                    shrink_after(how)
+                outputs = session.run(self._outputs, batch, how)
         except Exception as error:  # the runtime's own exceptions share no base class
-            raise _inference_error(error) from error
+            failure = _failure(error)
+            self._was_short = isinstance(failure, OutOfMemoryError)
+            raise failure from error
+        self._was_short = False
         return split(dict(zip(self._outputs, outputs, strict=True)), len(items))
 
 
@@ -142,6 +195,8 @@ class CudaSession:
         check_signature(self._session, variant, field)
         self._outputs = [spec.name for spec in variant.outputs]
         self._buffers = _PinnedBuffers()
+        self._under_way = RunsUnderWay()
+        self.end = self._under_way.end
 
     def run(self, items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:  # noqa: ARG002
         """See Session.run; a GPU run always has the whole device."""
@@ -151,10 +206,11 @@ class CudaSession:
                 binding.bind_ortvalue_input(name, self._buffers.fill(name, items))
             for name in self._outputs:
                 binding.bind_output(name, "cpu")
-            self._session.run_with_iobinding(binding)
+            with self._under_way.one() as how:
+                self._session.run_with_iobinding(binding, how)
             outputs = binding.copy_outputs_to_cpu()
         except Exception as error:  # the runtime's own exceptions share no base class
-            raise _inference_error(error) from error
+            raise _failure(error) from error
         return split(dict(zip(self._outputs, outputs, strict=True)), len(items))
 
 
@@ -274,8 +330,9 @@ def _load(path: Path, options: ort.SessionOptions, providers: list[Any]) -> ort.
     return session
 
 
-def _inference_error(error: Exception) -> InferenceError:
-    log.error("a run failed: %s", error)
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-        return OutOfMemoryError("there is not enough memory for this now; try again later")
-    return InferenceError("the model could not process this input")
+def _failure(error: Exception) -> SightlineError:
+    failure = error_of(error)
+    # A run that was told to end did as it was told; who told it says why.
+    level = logging.INFO if isinstance(failure, LateError) else logging.ERROR
+    log.log(level, "a run failed: %s", error)
+    return failure

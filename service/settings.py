@@ -56,6 +56,14 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    workers: Positive = Field(
+        1,
+        description="Processes that serve together. CPUs, queues, connections, arenas and the "
+        "memory for bodies are divided among them; each has its own copy of the models.",
+    )
+    worker_timeout_s: Seconds = Field(
+        20.0, description="Seconds a worker may say nothing; past it, it is replaced."
+    )
     models: Path = Field(Path("models"), description="Folder of model folders.")
     default_models: ModelOfTask = Field(
         {}, description='Model a task uses when none is named, as JSON: {"classify": "pets"}.'
@@ -100,6 +108,11 @@ class Settings(BaseSettings):
         description="Seconds a request body may take to arrive; past it, 408. Also what a client "
         "may take to read each 64 KiB of a large answer; past it, the connection is closed.",
     )
+    run_timeout_s: Seconds = Field(
+        120.0,
+        description="Seconds a run of a model may take; past it, it is ended, and if it does not "
+        "end the process is.",
+    )
     shutdown_grace_s: Seconds = Field(
         30.0, description="Seconds requests in flight are given to finish at shutdown."
     )
@@ -135,6 +148,7 @@ class Settings(BaseSettings):
     gpu_memory_mib: Positive | None = Field(
         None, description="Bound of each GPU session's arena, in MiB; default: none."
     )
+    playground: bool = Field(True, description="Serve the page at / to try the service by hand.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )

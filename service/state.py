@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from service.canary import Canary
 from service.device import Device
 from service.edge import Edge
+from service.group import Group
 from service.inference import Inference
 from service.registry import Registry
 from service.settings import Settings
@@ -25,6 +26,7 @@ class State:
     inference: Inference
     canary: Canary
     edge: Edge
+    group: Group
 
     @property
     def device_header(self) -> str:

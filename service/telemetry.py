@@ -1,18 +1,39 @@
 """Prometheus metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+)
 
 from service.admission import Admission
 from service.batching import Answer, Batcher
 from service.device import Device
 from service.task import Timing
+from service.upkeep import Upkeep
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LOAD_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _LABELS = ("task", "model")
+_LONG_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+#: Gauges that count what is in the service, so that several workers' are added up. Every other
+#: gauge describes one process, and keeps apart by a label ``worker`` where there are several.
+ADDED = frozenset({"sightline_queued", "sightline_in_flight"})
+
+
+class Watched(NamedTuple):
+    """Whom the gauges of a model are read from."""
+
+    batcher: Batcher
+    admission: Admission
+    upkeep: Upkeep
 
 
 class Telemetry:
@@ -59,6 +80,32 @@ class Telemetry:
             ("device", "degraded", "cpus"),
             registry=ours,
         )
+        self.faults = Counter(
+            "sightline_faults",
+            "Failed runs, by whose fault: input, memory, session, device, hung.",
+            (*_LABELS, "kind"),
+            registry=ours,
+        )
+        self.recovery = Histogram(
+            "sightline_recovery_seconds",
+            "From finding a model's sessions broken to serving it again.",
+            _LABELS,
+            buckets=_LONG_SECONDS,
+            registry=ours,
+        )
+        self.oldest_run = Gauge(
+            "sightline_oldest_run_seconds",
+            "Age of the oldest run under way.",
+            _LABELS,
+            registry=ours,
+        )
+        self.recovering = Gauge(
+            "sightline_recovering",
+            "1 while a model's sessions are being opened again.",
+            _LABELS,
+            registry=ours,
+        )
+        ProcessCollector(registry=ours)
         self.loads = Counter(
             "sightline_model_loads",
             "Model folders loaded, or refused because they cannot be served.",
@@ -89,27 +136,35 @@ class Telemetry:
             "Models that requests still use but none new: replaced or unloaded.",
             registry=ours,
         )
-        self._watched: dict[tuple[str, str], tuple[tuple[Batcher, Admission], ...]] = {}
+        self._watched: dict[tuple[str, str], tuple[Watched, ...]] = {}
 
-    def watch(self, task: str, model: str, batcher: Batcher, admission: Admission) -> None:
-        """Read the queue's gauges from their owners whenever they are scraped.
+    def watch(
+        self, task: str, model: str, batcher: Batcher, admission: Admission, upkeep: Upkeep
+    ) -> None:
+        """Read the gauges of a model from their owners whenever they are scraped.
 
-        Of a model that is being replaced there are two for a while, which are added up.
+        Of a model that is being replaced there are two for a while: what counts is added up, of
+        ages the greater is told.
         """
         of_model = task, model
-        self._watched[of_model] = (*self._watched.get(of_model, ()), (batcher, admission))
-        self.queued.labels(task, model).set_function(
-            lambda: sum(batcher.queued for batcher, _ in self._watched[of_model])
-        )
-        self.in_flight.labels(task, model).set_function(
-            lambda: sum(admission.count for _, admission in self._watched[of_model])
+        self._watched[of_model] = (
+            *self._watched.get(of_model, ()),
+            Watched(batcher, admission, upkeep),
         )
 
+        def told(gauge: Gauge, value: Callable[[Iterable[Watched]], float]) -> None:
+            gauge.labels(task, model).set_function(lambda: value(self._watched[of_model]))
+
+        told(self.queued, lambda each: sum(w.batcher.queued for w in each))
+        told(self.in_flight, lambda each: sum(w.admission.count for w in each))
+        told(self.oldest_run, lambda each: max((w.upkeep.oldest_s() for w in each), default=0))
+        told(self.recovering, lambda each: any(w.upkeep.is_recovering for w in each))
+
     def unwatch(self, task: str, model: str, batcher: Batcher) -> None:
-        """Let go of a batcher and its admission."""
+        """Let go of a batcher and of what is read beside it."""
         of_model = task, model
         watched = self._watched.get(of_model, ())
-        self._watched[of_model] = tuple(pair for pair in watched if pair[0] is not batcher)
+        self._watched[of_model] = tuple(each for each in watched if each.batcher is not batcher)
 
     def meter(self, task: str, model: str) -> "Meter":
         """The metrics of one model, their labels filled in."""
@@ -137,6 +192,19 @@ class Meter:
         self.rejected = telemetry.rejected.labels(*labels)
         self.cancelled = telemetry.cancelled.labels(*labels)
         self.late = telemetry.late.labels(*labels)
+        self._faults = {
+            kind: telemetry.faults.labels(*labels, kind)
+            for kind in ("input", "memory", "session", "device", "hung")
+        }
+        self._recovery = telemetry.recovery.labels(*labels)
+
+    def fault(self, kind: str) -> None:
+        """Count a failed run by whose fault it was."""
+        self._faults[kind].inc()
+
+    def recovered(self, seconds: float) -> None:
+        """Record how long a model was away."""
+        self._recovery.observe(seconds)
 
     def batch(self, answers: Sequence[Answer]) -> None:
         """Record one run."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 
 from service.contract import Manifest, Precision
 from service.device import Kind
@@ -19,8 +19,8 @@ _CANDIDATES: Mapping[Kind, tuple[Precision, ...]] = {
 }
 _TIMED_RUNS = 3
 
-Sessions = Mapping[str, Session]
-"""An open session for every role of a model."""
+Sessions = MutableMapping[str, Session]
+"""An open session for every role of a model; a broken one is replaced in place."""
 
 
 def choose(

@@ -109,7 +109,7 @@ async def test_the_document_and_its_page_are_served(client: httpx.AsyncClient) -
     assert (await client.get("/docs")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/classify/tiny", "/models/a/b", "/favicon.ico"])
+@pytest.mark.parametrize("path", ["/nothing", "/classify/tiny", "/models/a/b", "/favicon.ico"])
 async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)
     assert response.status_code == 404

@@ -137,6 +137,9 @@ async def test_a_refused_body_is_not_read(models: Path, keys_file: Path) -> None
         (None, "/docs", 200),
         (None, "/openapi.json", 200),
         (None, "/static-offline-docs/swagger-ui.css", 200),
+        (None, "/", 200),
+        (None, "/web/main.js", 200),
+        (None, "/web", 401),
         ("unknown", "/healthz", 200),
     ],
 )

@@ -110,7 +110,7 @@ async def test_several_workers_refuse_what_would_reach_only_one_of_them(
     tmp_path: Path, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Tiny().write(tmp_path)
-    monkeypatch.setattr(Settings, "workers", 2, raising=False)
+    monkeypatch.setenv("SIGHTLINE_WORKERS", "2")
     async with serving() as http:
         for path in (LOAD, UNLOAD):
             response = await http.post(path.format("tiny"))

@@ -40,10 +40,10 @@ def test_the_sizes_double_and_end_with_the_largest(most: int, sizes: list[int]) 
 
 
 def test_every_role_runs_its_golden_inputs_in_every_size() -> None:
-    sessions = {"main": Recording(), "encode": Recording()}
-    warm(sessions, GOLDEN, 3)
-    assert sessions["main"].batches == [[1], [1, 2], [1, 2, 1]]
-    assert sessions["encode"].batches == [[7], [7, 7], [7, 7, 7]]
+    main, encode = Recording(), Recording()
+    warm({"main": main, "encode": encode}, GOLDEN, 3)
+    assert main.batches == [[1], [1, 2], [1, 2, 1]]
+    assert encode.batches == [[7], [7, 7], [7, 7, 7]]
 
 
 def test_a_batch_that_is_too_large_is_told_and_no_larger_one_tried(

@@ -1,0 +1,47 @@
+"""The metrics of several processes in one Prometheus exposition."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+LABEL = "replica"
+
+
+class _Told(Collector):
+    """Families that are known already."""
+
+    def __init__(self, families: Mapping[str, Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families.values()
+
+
+def merge(expositions: Mapping[str, str]) -> bytes:
+    """Put the expositions of several processes together.
+
+    Nothing is added up, so that a scrape can still tell the processes apart and a counter that
+    begins anew with its process does not make a sum go backwards.
+
+    Args:
+        expositions: in the Prometheus text format, by what tells the processes apart.
+
+    Returns:
+        One exposition in which each sample has the label ``replica``.
+    """
+    families: dict[str, Metric] = {}
+    for replica, text in sorted(expositions.items()):
+        for family in text_string_to_metric_families(text):
+            together = families.setdefault(
+                family.name, Metric(family.name, family.documentation, family.type)
+            )
+            together.samples += [
+                sample._replace(labels={**sample.labels, LABEL: replica})
+                for sample in family.samples
+            ]
+    registry = CollectorRegistry()
+    registry.register(_Told(families))
+    return generate_latest(registry)
