@@ -10,7 +10,7 @@ import skimage
 
 sys.path.insert(0, str(Path(__file__).parent))  # for stack, which is no test
 
-from stack import Stack
+from tests.docker.stack import Stack
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ import time
 
 import httpx
 import pytest
-from stack import Report, Stack, inspect, python
+
+from tests.docker.stack import Report, Stack, inspect, python
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 

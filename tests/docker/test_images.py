@@ -1,7 +1,8 @@
 """The images: what they add to their base, what they leave out."""
 
 import pytest
-from stack import Report, docker, sizes
+
+from tests.docker.stack import Report, docker, sizes
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 

@@ -4,7 +4,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from stack import KILL, Report, Stack, docker, inspect, is_healthy, until
+
+from tests.docker.stack import KILL, Report, Stack, docker, inspect, is_healthy, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stack import ROOT, Stack, docker, until
+
+from tests.docker.stack import ROOT, Stack, docker, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 

@@ -1,7 +1,8 @@
 """The profile and the image for a GPU, on a machine that has none."""
 
 import pytest
-from stack import ROOT, Stack, docker, inspect
+
+from tests.docker.stack import ROOT, Stack, docker, inspect
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 

@@ -6,7 +6,8 @@ from http.client import HTTPConnection
 
 import httpx
 import pytest
-from stack import FAR, KILL, Stack, docker, inside, inspect, is_healthy, python, until
+
+from tests.docker.stack import FAR, KILL, Stack, docker, inside, inspect, is_healthy, python, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 

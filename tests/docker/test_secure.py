@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stack import Stack, inside, until
+
+from tests.docker.stack import Stack, inside, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
