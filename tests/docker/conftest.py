@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import skimage
 
-sys.path.insert(0, str(Path(__file__).parent))  # for stack, which is no test
-
 from tests.docker.stack import Stack
 
 

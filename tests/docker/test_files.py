@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import promql_parser as promql
 import pytest
@@ -190,6 +191,7 @@ def families() -> dict[str, set[str]]:
     telemetry = Telemetry()
     telemetry.describe_device(Device("cpu", 2))
     telemetry.responses.labels("/classify", 200).inc()
+    telemetry.watch("classify", "imagenet", MagicMock(), MagicMock(), MagicMock())
     meter = telemetry.meter("classify", "imagenet")
     meter.timing(Timing(decode=1, queue=1, run=1, total=3))
     found: dict[str, set[str]] = {}
