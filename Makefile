@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test chromium test-browser test-ray check format bench bench-peers soak models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
+.PHONY: help serve serve-gpu test test-docker chromium test-browser test-ray check format bench bench-peers soak models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,12 +50,18 @@ test-browser: $(UV) ## try the page at / in a real Chromium; `make test` does to
 	$(SYNC) --extra cpu --extra import --extra dev
 	$(RUN) pytest tests/browser
 
-check: $(UV) ## lint, formatting, types, import rules
+test-docker: $(UV) ## build the images and try them in containers (needs Docker with compose)
+	$(SYNC) --extra cpu --extra dev
+	$(RUN) pytest -m docker tests/docker
+
+check: $(UV) ## lint, formatting, types, import rules, Dockerfiles and compose files
 	$(SYNC) --extra cpu --extra train --extra dev
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/hadolint docker/*.Dockerfile
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker/compose.*.yml
 
 format: $(UV) ## format and fix what can be fixed
 	$(SYNC) --extra cpu --extra train --extra dev

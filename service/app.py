@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -26,6 +27,7 @@ from service.inference import Inference
 from service.loading import Loader
 from service.protocols import deepstack, huggingface, oip
 from service.registry import Registry
+from service.repository import router as repository
 from service.run_memory import RunMemory
 from service.session import configure
 from service.settings import Settings
@@ -33,6 +35,7 @@ from service.state import State
 from service.tasks import TASKS
 from service.telemetry import Telemetry
 from service.watchdog import Watchdog
+from service.watching import Watcher, watch
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ def create_app(settings: Settings | None = None, group: Group | None = None) -> 
     app.state.sightline = State(
         settings, device, telemetry, registry, inference, canary, edge, group
     )
-    for each in (tasks, router, oip.router, huggingface.router, deepstack.router):
+    for each in (tasks, router, repository, oip.router, huggingface.router, deepstack.router):
         app.include_router(each)
     app.router.routes.extend(playground.routes(settings))
     edge.surround(app, telemetry)
@@ -97,29 +100,42 @@ def create_app(settings: Settings | None = None, group: Group | None = None) -> 
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load models while liveness is already answered; drain them at the end."""
     state: State = app.state.sightline
+    settings = state.settings
 
-    async def load() -> None:
+    async def load() -> Watcher | None:
+        watcher = (
+            await asyncio.to_thread(Watcher, settings.models) if settings.watch_models else None
+        )
         await state.registry.load_all_in_thread()
         gc.collect()
         gc.set_threshold(50_000, 20, 50)
         gc.freeze()  # what start-up made lives on; spare every later collection the walk
+        return watcher
+
+    async def follow() -> None:
+        await asyncio.wait([loading])
+        failed = loading.cancelled() or loading.exception()
+        if not failed and (watcher := loading.result()) is not None:
+            await watch(state.registry, watcher, settings.watch_interval_s)
 
     loading = asyncio.create_task(load())
-    loading.add_done_callback(_log_failure)
-    timeout_s, give_up = state.settings.run_timeout_s, state.group.give_up
-    watching = asyncio.create_task(Watchdog(state.registry, timeout_s, give_up).watch())
-    watching.add_done_callback(_log_failure)
+    following = asyncio.create_task(follow())
+    watchdog = Watchdog(state.registry, settings.run_timeout_s, state.group.give_up)
+    watching = asyncio.create_task(watchdog.watch())
+    for task in (loading, following, watching):
+        task.add_done_callback(_log_failure)
     await state.group.join(asyncio.shield(loading), state.telemetry.registry)
     async with state.edge.at_work():
         yield
-    watching.cancel()
-    await asyncio.wait([loading], timeout=_PATIENCE_S)
+    for task in (watching, following):
+        task.cancel()
     await state.registry.close(_PATIENCE_S)
+    await asyncio.wait([loading], timeout=_PATIENCE_S)
     await state.inference.close(_PATIENCE_S)
     await state.group.leave()
 
 
-def _log_failure(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()):
         log.critical("what should have gone on failed", exc_info=error)
 

@@ -84,15 +84,19 @@ class Canary:
 
     async def _run_all(self) -> Results:
         began = time.monotonic()
-        models = dict(self._models())
-        # One after the other: a canary is to find a broken model, not to load the machine.
-        ran = {name: await self._run(model) for name, model in models.items()}
+        served = _served(self._models())
+        ran: dict[str, Trial | None] = {}
+        # One after the other: a canary is to find a broken model, not to load the machine. Each is
+        # looked up when its turn comes, so that what was unloaded meanwhile is not held on to.
+        for name in list(self._models()):
+            if name in self._models():
+                ran[name] = await self._run(self._models()[name])
         trials = {name: trial for name, trial in ran.items() if trial is not None}
         ended = time.monotonic()
         # What is broken is tried again soon, so that its recovery is seen.
         rest = 1.0 if any(trial.trouble for trial in trials.values()) else REST
         until = ended + max(FRESH_S, rest * (ended - began))
-        return Results(trials, _served(models), ended, until)
+        return Results(trials, served, ended, until)
 
     async def _run(self, model: Model) -> Trial | None:
         """What comes of one model; None if it is unloaded meanwhile."""
@@ -101,9 +105,10 @@ class Canary:
         trouble, worst = None, 0.0
         for role, golden in model.canaries.items():
             try:
-                answer = await model.batcher.submit(
-                    role, golden.inputs, deadline=deadline, first=True
-                )
+                with model.leases.lease():
+                    answer = await model.batcher.submit(
+                        role, golden.inputs, deadline=deadline, first=True
+                    )
             except NotReadyError:
                 return None
             except LateError:

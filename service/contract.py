@@ -32,7 +32,8 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 #: A dimension is a fixed length, or the name of a length the caller chooses (``"N"``).
 Dimension = Annotated[int, Field(ge=1)] | Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -4,9 +4,11 @@
 
     SightlineError                        500
     ├── RequestError                      400  the request is malformed
+    │   ├── DisabledError                 403  a setting does not allow it
     │   ├── NotFoundError                 404  no such model
     │   ├── NotAcceptableError            406  no media type of the answer is accepted
     │   ├── BodyTimeoutError              408  the body did not arrive in time
+    │   ├── ConflictError                 409  the service as it runs cannot do it
     │   ├── TooLargeError                 413  more bytes, pixels, frames or files than allowed
     │   ├── UnsupportedMediaError         415  a Content-Type the endpoint does not take
     │   ├── UnsupportedImageError         415  not an image format we read
@@ -26,7 +28,7 @@
     ├── LateError                         504  the deadline passed
     ├── KeysError                         (start-up) the file of API keys cannot be used
     ├── TracingError                      (start-up) traces are asked for and cannot be sent
-    └── ModelError                        (start-up) a model folder cannot be served
+    └── ModelError                        422  a model folder cannot be served
         ├── ManifestError                 manifest.json breaks the contract
         ├── GraphError                    a graph does not match its manifest, or cannot run
         └── DeviceError                   the requested device is not there
@@ -98,6 +100,14 @@ class RequestError(SightlineError):
     title = "Malformed request"
 
 
+class DisabledError(RequestError):
+    """A setting does not allow it."""
+
+    status = 403
+    kind = "disabled"
+    title = "Disabled by a setting"
+
+
 class NotFoundError(RequestError):
     """No such model."""
 
@@ -130,6 +140,14 @@ class BodyTimeoutError(RequestError):
     def headers(self) -> Mapping[str, str]:
         """``Connection: close``, since the rest of the body may still come."""
         return {"Connection": "close"}
+
+
+class ConflictError(RequestError):
+    """The service as it runs cannot do it."""
+
+    status = 409
+    kind = "conflict"
+    title = "Conflict"
 
 
 class TooLargeError(RequestError):
@@ -338,9 +356,9 @@ class TracingError(SightlineError):
 
 
 class ModelError(SightlineError):
-    """A model folder cannot be served."""
+    """A model folder cannot be served; the answer to who asked for it to be loaded."""
 
-    status = 503
+    status = 422
     kind = "model-unusable"
     title = "Model cannot be served"
 

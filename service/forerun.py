@@ -8,7 +8,6 @@ from service.batching import Answer
 from service.errand import Errand
 from service.images import Limits, decode
 from service.loading import Model
-from service.recall import Recall
 from service.resize import Placement, needed_size
 from service.session import Arrays
 from service.task import Companions, Prepared, Timing
@@ -37,7 +36,6 @@ class Forerun(Errand[Ahead]):
         companions: Companions,
         deadline: float,
         limits: Limits,
-        recall: Recall,
     ) -> None:
         """Nothing happens until ``prepare`` is called in a picture thread.
 
@@ -47,26 +45,25 @@ class Forerun(Errand[Ahead]):
             companions: what the task does with it.
             deadline: on the clock of ``time.monotonic``.
             limits: it is held against.
-            recall: of outputs, asked before the picture is decoded.
         """
         super().__init__(model, deadline)
         self._image, self._companions = image, companions
-        self._limits, self._recall = limits, recall
+        self._limits = limits
 
     def _make_ready(self) -> Prepared | None:
-        manifest = self._model.manifest
-        self._key = manifest.name, hashlib.sha256(self._image).digest()
-        known = self._recall.get(self._key)
+        self._key = hashlib.sha256(self._image).digest()
+        known = self._model.recall.get(self._key)
         if known is not None:
             self.promise.settle(Ahead(known, Timing(decode=0, queue=0, run=0, total=0)))
             return None
+        manifest = self._model.manifest
         needed = partial(needed_size, geometry=manifest.input)
         return self._companions.prepare(decode(self._image, self._limits, needed), manifest)
 
     def _ran(self, placement: Placement, answer: Answer) -> None:  # noqa: ARG002
         try:
             self._companions.verify(answer.outputs)
-            self._recall.put(self._key, answer.outputs)
+            self._model.recall.put(self._key, answer.outputs)
             self.promise.settle(Ahead(answer.outputs, self._timing(answer)))
         except Exception as error:
             self._fail(error)

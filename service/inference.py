@@ -25,7 +25,6 @@ from service.loading import Model
 from service.negotiation import choose
 from service.patience import finishes
 from service.priority import step_back
-from service.recall import Recall
 from service.registry import Registry
 from service.rendering import Rendered, Rendering
 from service.request_record import current
@@ -35,8 +34,6 @@ from service.until_gone import UntilGone
 from service.uploads import FIELD, BodyBudget, Part, Take, read_body, read_parts
 
 _JSON = "application/json"
-#: For the outputs of companions' runs, of all models together.
-_RECALL_BYTES = 16 << 20
 
 
 class Inference:
@@ -49,7 +46,6 @@ class Inference:
         """
         self._settings, self._registry = settings, registry
         self._bodies = BodyBudget(settings.max_bodies_mib << 20)
-        self._recall = Recall(_RECALL_BYTES)
         self._threads = ThreadPoolExecutor(cpus, "pictures", initializer=step_back)
         self._drawing = ThreadPoolExecutor(max(1, cpus // 2), "drawing", initializer=step_back)
 
@@ -135,7 +131,8 @@ class Inference:
         try:
             model.admission.check()
             model.upkeep.check()
-            with self._bodies.body() as take:
+            # Whatever takes the model's place meanwhile, this request is answered by it.
+            with model.leases.lease(), self._bodies.body() as take:
                 yield take
         except BusyError:
             model.meter.rejected.inc()
@@ -256,7 +253,7 @@ class Inference:
                 ran.append(
                     await self.run(
                         model,
-                        Forerun(model, image, companions, deadline, limits, self._recall),
+                        Forerun(model, image, companions, deadline, limits),
                         deadline,
                     )
                 )

@@ -23,6 +23,8 @@ from service.device import Device
 from service.errors import GraphError, ManifestError
 from service.footprint import measure, sized
 from service.golden import Expectation, Golden, expectation, items, read_golden, replay
+from service.lease import Leases
+from service.recall import Recall
 from service.run_memory import RunMemory, mib
 from service.session import Arrays, open_session
 from service.settings import Settings
@@ -30,11 +32,14 @@ from service.task import Task
 from service.telemetry import Meter, Telemetry
 from service.upkeep import Upkeep
 from service.variant import Sessions, choose
+from service.warming import warm
 
 log = logging.getLogger(__name__)
 
+_RECALL_BYTES = 16 << 20
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Model:
     """A model that serves.
 
@@ -52,6 +57,8 @@ class Model:
         deviation: of the replayed golden outputs.
         load_s: seconds it took to load.
         canaries: a golden item of each role, to be run again now and then.
+        leases: count the requests that use it, from their first look at it to their answer.
+        recall: what its runs gave for pictures that may come again.
     """
 
     manifest: Manifest
@@ -67,6 +74,8 @@ class Model:
     deviation: float
     load_s: float
     canaries: Mapping[str, Expectation]
+    leases: Leases = field(default_factory=Leases)
+    recall: Recall = field(default_factory=lambda: Recall(_RECALL_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,7 @@ class Loader:
             wanted=self.settings.precision,
             max_quality_loss=self.settings.max_quality_loss,
         )
+        warm(sessions, golden, self.max_batch)
         share = self._share(folder, manifest, precision, golden)
         canaries = {
             role: expectation(golden, role, precision, variants[precision].parity.tolerance)
@@ -145,6 +155,11 @@ class Loader:
             model.load_s,
         )
         return model
+
+    @property
+    def max_batch(self) -> int:
+        """Most items in one run."""
+        return self.settings.max_batch or (2 if self.device.kind == "cpu" else 32)
 
     def check(self, folder: Path) -> Iterator[tuple[Precision, float, float]]:
         """Replay the golden outputs of every variant.
@@ -233,10 +248,8 @@ class Loader:
         started: float,
         canaries: Mapping[str, Expectation],
     ) -> Model:
-        on_cpu = self.device.kind == "cpu"
-        slots = self.settings.slots or (self.device.cpus if on_cpu else 2)
-        max_batch = self.settings.max_batch or (2 if on_cpu else 32)
-        capacity = self.settings.queue_size + slots * max_batch
+        slots = self.settings.slots or (self.device.cpus if self.device.kind == "cpu" else 2)
+        capacity = self.settings.queue_size + slots * self.max_batch
         admission = Admission(capacity, parent=self.in_service)
 
         def on_batch(answers: Sequence[Answer]) -> None:
@@ -247,13 +260,13 @@ class Loader:
             upkeep.run,
             name=manifest.name,
             slots=slots,
-            max_batch=max_batch,
+            max_batch=self.max_batch,
             capacity=capacity,
             is_lone=lambda: self.in_service.count <= 1,
             on_batch=on_batch,
             share=share,
         )
-        meter.watch(batcher, admission, upkeep)
+        self.telemetry.watch(manifest.task, manifest.name, batcher, admission, upkeep)
         return Model(
             manifest,
             task,

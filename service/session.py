@@ -30,6 +30,7 @@ from service.errors import (
     SightlineError,
 )
 from service.fault import error_of
+from service.memory import shrink_after
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class CpuSession:
         try:
             with self._under_way.one() as how:
                 if self._is_of_any_size or self._was_short:
-                    _give_back(how)
+                    shrink_after(how)
                 outputs = session.run(self._outputs, batch, how)
         except Exception as error:  # the runtime's own exceptions share no base class
             failure = _failure(error)
@@ -168,16 +169,6 @@ class CpuSession:
             raise failure from error
         self._was_short = False
         return split(dict(zip(self._outputs, outputs, strict=True)), len(items))
-
-
-def _give_back(options: ort.RunOptions) -> None:
-    """Let a run leave no memory in the arena that nothing uses.
-
-    The arena keeps what a run needed for the next one. Where every run is of another size, what is
-    kept fits none of them, and in time the arena is full of it. After a run that got too little,
-    giving back what is kept helps the next one.
-    """
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
 
 class CudaSession:

@@ -68,6 +68,18 @@ class Settings(BaseSettings):
     default_models: ModelOfTask = Field(
         {}, description='Model a task uses when none is named, as JSON: {"classify": "pets"}.'
     )
+    watch_models: bool = Field(
+        False,
+        description="Load new and changed model folders while serving, once they do not change "
+        "any more.",
+    )
+    watch_interval_s: Seconds = Field(
+        2.0, description="Seconds between two looks into the models folder, if it is watched."
+    )
+    allow_repository_control: bool = Field(
+        False,
+        description="Let clients load and unload models: POST /v2/repository/models/{name}/load.",
+    )
     device: Requested = Field(
         "auto", description="auto, cpu or cuda; cuda refuses to start without a working GPU."
     )

@@ -1,8 +1,9 @@
 """Prometheus metrics."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +22,7 @@ from service.task import Timing
 from service.upkeep import Upkeep
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LOAD_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _LABELS = ("task", "model")
 _LONG_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -28,6 +30,14 @@ _LONG_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 #: Gauges that count what is in the service, so that several workers' are added up. Every other
 #: gauge describes one process, and keeps apart by a label ``worker`` where there are several.
 ADDED = frozenset({"sightline_queued", "sightline_in_flight"})
+
+
+class Watched(NamedTuple):
+    """Whom the gauges of a model are read from."""
+
+    batcher: Batcher
+    admission: Admission
+    upkeep: Upkeep
 
 
 class Telemetry:
@@ -100,6 +110,65 @@ class Telemetry:
             registry=ours,
         )
         ProcessCollector(registry=ours)
+        self.loads = Counter(
+            "sightline_model_loads",
+            "Model folders loaded, or refused because they cannot be served.",
+            ("model", "outcome"),
+            registry=ours,
+        )
+        self.load_s = Histogram(
+            "sightline_model_load_seconds",
+            "Time to check, open, replay and warm a model.",
+            ("model",),
+            buckets=_LOAD_SECONDS,
+            registry=ours,
+        )
+        self.version = Gauge(
+            "sightline_model_version",
+            "Version that serves; 0 once it is unloaded.",
+            _LABELS,
+            registry=ours,
+        )
+        self.refused = Gauge(
+            "sightline_model_refused",
+            "1 while what is in a model's folder is refused, even if what was there before serves.",
+            ("model",),
+            registry=ours,
+        )
+        self.draining = Gauge(
+            "sightline_models_draining",
+            "Models that requests still use but none new: replaced or unloaded.",
+            registry=ours,
+        )
+        self._watched: dict[tuple[str, str], tuple[Watched, ...]] = {}
+
+    def watch(
+        self, task: str, model: str, batcher: Batcher, admission: Admission, upkeep: Upkeep
+    ) -> None:
+        """Read the gauges of a model from their owners whenever they are scraped.
+
+        Of a model that is being replaced there are two for a while: what counts is added up, of
+        ages the greater is told.
+        """
+        of_model = task, model
+        self._watched[of_model] = (
+            *self._watched.get(of_model, ()),
+            Watched(batcher, admission, upkeep),
+        )
+
+        def told(gauge: Gauge, value: Callable[[Iterable[Watched]], float]) -> None:
+            gauge.labels(task, model).set_function(lambda: value(self._watched[of_model]))
+
+        told(self.queued, lambda each: sum(w.batcher.queued for w in each))
+        told(self.in_flight, lambda each: sum(w.admission.count for w in each))
+        told(self.oldest_run, lambda each: max((w.upkeep.oldest_s() for w in each), default=0))
+        told(self.recovering, lambda each: any(w.upkeep.is_recovering for w in each))
+
+    def unwatch(self, task: str, model: str, batcher: Batcher) -> None:
+        """Let go of a batcher and of what is read beside it."""
+        of_model = task, model
+        watched = self._watched.get(of_model, ())
+        self._watched[of_model] = tuple(each for each in watched if each.batcher is not batcher)
 
     def meter(self, task: str, model: str) -> "Meter":
         """The metrics of one model, their labels filled in."""
@@ -119,8 +188,6 @@ class Meter:
         """Look the labelled metrics up once."""
         labels = (task, model)
         self._batch_size = telemetry.batch_size.labels(*labels)
-        self._queued = telemetry.queued.labels(*labels)
-        self._in_flight = telemetry.in_flight.labels(*labels)
         self._decode, self._queue, self._run, self._total = (
             telemetry.stage.labels(*labels, stage) for stage in Timing.model_fields
         )
@@ -135,8 +202,6 @@ class Meter:
             for kind in ("input", "memory", "session", "device", "hung")
         }
         self._recovery = telemetry.recovery.labels(*labels)
-        self._oldest_run = telemetry.oldest_run.labels(*labels)
-        self._recovering = telemetry.recovering.labels(*labels)
 
     def fault(self, kind: str) -> None:
         """Count a failed run by whose fault it was."""
@@ -145,13 +210,6 @@ class Meter:
     def recovered(self, seconds: float) -> None:
         """Record how long a model was away."""
         self._recovery.observe(seconds)
-
-    def watch(self, batcher: Batcher, admission: Admission, upkeep: Upkeep) -> None:
-        """Read the queue's gauges from their owners whenever they are scraped."""
-        self._queued.set_function(lambda: batcher.queued)
-        self._in_flight.set_function(lambda: admission.count)
-        self._oldest_run.set_function(upkeep.oldest_s)
-        self._recovering.set_function(lambda: upkeep.is_recovering)
 
     @contextmanager
     def failures(self) -> Iterator[None]:

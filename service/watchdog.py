@@ -42,7 +42,8 @@ class Watchdog:
 
     def look(self) -> bool:
         """Look once; False if the process was given up."""
-        for name, model in list(self._registry.models.items()):
+        for model in self._registry.running:
+            name = model.manifest.name
             oldest_s = model.upkeep.oldest_s()
             if oldest_s < self._run_timeout_s:
                 continue

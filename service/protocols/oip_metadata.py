@@ -18,6 +18,7 @@ EXTENSIONS = [
     "parameters",
     "schedule_policy",
     "statistics",
+    "model_repository",
 ]
 
 

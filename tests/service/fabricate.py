@@ -60,13 +60,18 @@ class Tiny:
     precisions: tuple[Precision, ...] = ("fp32",)
     top1: tuple[float, ...] = (0.9,)
     batch: int | str = "N"
+    version: str = "1"
 
     def write(self, root: Path) -> Path:
-        """Write the model's folder below ``root`` and return it."""
+        """Write the model's folder below ``root``, the manifest last, and return it.
+
+        A version beside another one shares no file with it but the manifest.
+        """
         return _model_folder(
             root / self.name,
             {precision: self.graph() for precision in self.precisions},
             {"images": self._pictures()},
+            version=self.version,
             task="classify",
             description="mean colour",
             default=self.default,
@@ -677,6 +682,7 @@ def _model_folder(
     golden_inputs: Mapping[str, NDArray[Any]],
     assets: Mapping[str, tuple[str, bytes]] | None = None,
     others: Mapping[str, Role] | None = None,
+    version: str = "1",
     **manifest: Any,
 ) -> Path:
     """Write the roles of a model: graphs, what they give for the golden inputs, manifest.
@@ -684,16 +690,16 @@ def _model_folder(
     ``assets`` are files by their names in the manifest: their own name and the content; ``others``
     are the roles beside ``main``.
     """
-    (folder / "1").mkdir(parents=True)
+    (folder / version).mkdir(parents=True)
     for file, content in (assets or {}).values():
-        (folder / "1" / file).write_bytes(content)
+        (folder / version / file).write_bytes(content)
     roles: dict[str, Role] = {"main": (graphs, golden_inputs), **(others or {})}
     variants: dict[str, dict[Precision, Variant]] = {role: {} for role in roles}
     golden: dict[str, NDArray[Any]] = {}
     for role, (of_role, inputs) in roles.items():
         golden |= {f"{role}.input.{name}": array for name, array in inputs.items()}
         for precision, model in of_role.items():
-            file = f"1/{'model' if role == 'main' else role}.{precision}.onnx"
+            file = f"{version}/{'model' if role == 'main' else role}.{precision}.onnx"
             onnx.save(model, folder / file)
             session = ort.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
             names = [output.name for output in model.graph.output]
@@ -706,16 +712,17 @@ def _model_folder(
                 outputs=tuple(map(_spec, model.graph.output)),
                 parity=Parity(tolerance=1e-4, measured=0.0),
             )
-    np.savez(folder / "golden.npz", allow_pickle=False, **golden)
+    golden_file = "golden.npz" if version == "1" else f"{version}/golden.npz"
+    np.savez(folder / golden_file, allow_pickle=False, **golden)
     written = Manifest(
         name=folder.name,
-        version="1",
+        version=version,
         graphs=variants,
         assets={
-            name: FileRef(file=f"1/{file}", sha256=sha256(folder / "1" / file))
+            name: FileRef(file=f"{version}/{file}", sha256=sha256(folder / version / file))
             for name, (file, _) in (assets or {}).items()
         },
-        golden=FileRef(file="golden.npz", sha256=sha256(folder / "golden.npz")),
+        golden=FileRef(file=golden_file, sha256=sha256(folder / golden_file)),
         provenance=Provenance(
             command="pytest",
             commit="0" * 40,
@@ -726,8 +733,15 @@ def _model_folder(
         ),
         **manifest,
     )
-    (folder / "manifest.json").write_text(written.model_dump_json(indent=1))
+    put(folder, written.model_dump_json(indent=1))
     return folder
+
+
+def put(folder: Path, manifest: str) -> None:
+    """Let a manifest take the place of the one before, in one step."""
+    incoming = folder / ".manifest"
+    incoming.write_text(manifest)
+    incoming.replace(folder / "manifest.json")
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

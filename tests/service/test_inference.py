@@ -19,7 +19,7 @@ from conftest import encoded
 from fabricate import Tiny, TinyDetector, TinyStylizer
 from fastapi import FastAPI
 
-from service import images, inference, job
+from service import images, inference, job, loading
 from service.app import create_app
 from service.device import Device, Kind
 from service.loading import Model
@@ -519,7 +519,7 @@ async def test_a_request_leaves_no_cycle_behind(
         path += "?style=wave"
     elif path == "/stylize":
         files = [("content", PICTURES["good"]), ("style", PICTURES[picture])]
-        monkeypatch.setattr(inference, "_RECALL_BYTES", 0)  # so that the style runs every time
+        monkeypatch.setattr(loading, "_RECALL_BYTES", 0)  # so that the style runs every time
     TinyDetector().write(models)
     TinyStylizer(poison=7).write(models)
     app = create_app(settings)

@@ -69,7 +69,7 @@ def test_a_refused_model_is_named_with_its_reason_and_the_others_serve(
     assert "graphs.main.fp32.sha256" in registry.refused["bad"]
     assert "refused model bad" in caplog.text
     assert registry.get("classify").manifest.name == "good"
-    with pytest.raises(NotReadyError, match="'bad' was refused at start-up; see /readyz"):
+    with pytest.raises(NotReadyError, match="'bad' was refused; see /readyz"):
         registry.get("classify", "bad")
 
 

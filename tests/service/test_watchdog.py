@@ -27,10 +27,11 @@ class Aged:
 
 def watched(*ages: Aged) -> tuple[Watchdog, list[str]]:
     given_up: list[str] = []
-    models: dict[str, Any] = {
-        f"m{index}": SimpleNamespace(upkeep=aged) for index, aged in enumerate(ages)
-    }
-    registry = cast("Registry", SimpleNamespace(models=models))
+    running: list[Any] = [
+        SimpleNamespace(upkeep=aged, manifest=SimpleNamespace(name=f"m{index}"))
+        for index, aged in enumerate(ages)
+    ]
+    registry = cast("Registry", SimpleNamespace(running=running))
     return Watchdog(registry, 10.0, given_up.append, obedience_s=5.0), given_up
 
 
