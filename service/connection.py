@@ -19,26 +19,19 @@ TOLD = 256
 class ImpatientProtocol(HttpToolsProtocol):
     """Aborts a connection whose client makes no progress for a time."""
 
-    def __init__(
-        self,
-        config: Config,
-        *args: Any,
-        patience_s: float,
-        max_connections: int,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, config: Config, *args: Any, patience_s: float = 20.0, **kwargs: Any) -> None:
         """Wait for nothing yet.
 
         Args:
-            config: of the server.
+            config: of the server; some connections past its ``limit_concurrency`` are closed at
+                once, so that files are left for everything else.
             args: of uvicorn's protocol.
             patience_s: seconds a client may leave an answer unread once it fills the buffers, or
                 take to send the rest of a body that has been answered already.
-            max_connections: the most there may be, so that files are left for everything else.
             kwargs: of uvicorn's protocol.
         """
         super().__init__(config, *args, **kwargs)
-        self._patience_s, self._most = patience_s, max_connections
+        self._patience_s, self._most = patience_s, config.limit_concurrency
         self._is_in_body = False
         self._answered: RequestResponseCycle | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -46,7 +39,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse what is too much even to be told so."""
         super().connection_made(transport)
-        if len(self.connections) > self._most + TOLD:
+        if self._most is not None and len(self.connections) > self._most + TOLD:
             transport.abort()
 
     def on_headers_complete(self) -> None:

@@ -80,7 +80,6 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         max_head_bytes=settings.max_head_kib << 10,
         head_timeout_s=settings.head_timeout_s,
         patience_s=settings.body_timeout_s,
-        max_connections=settings.max_connections,
     )
     return uvicorn.Config(
         app,
