@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 import service
-from service import bench, key_command, server, supervisor
+from service import asking, bench, key_command, server, supervisor
 from service.admission import Admission
 from service.contract import describe
 from service.device import resolve
@@ -35,9 +35,10 @@ _EXAMPLES = """examples:
   sightline models check --models /srv/models    # hashes, signatures, golden outputs
   sightline models import --help                 # a foreign ONNX file becomes a model folder
   sightline keys create --name ci --file keys.json    # who may ask; see also list and revoke
+  sightline classify cat.jpg                     # of a running service; see its --help
   sightline bench --model imagenet               # what this machine can do, without HTTP
 
-Every flag can also be given as an environment variable, SIGHTLINE_<NAME>."""
+Every flag of a setting can also be given as an environment variable, SIGHTLINE_<NAME>."""
 log = logging.getLogger(__name__)
 
 #: Entry points of this group are actions of ``sightline models`` that the service cannot do itself.
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return import_model(words[2:])
     if words[:1] == ["keys"]:
         return key_command.run(words[1:])
+    if words and words[0] in asking.COMMANDS:
+        return asking.run(words)
     parsed = vars(_parser().parse_args(words))
     command = parsed.pop("run")
     own = {name: parsed.pop(name) for name in ("model", "image", "seconds") if name in parsed}
@@ -207,6 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("import", help="make a model folder of a foreign ONNX file", add_help=False)
     # Listed here, run by key_command: of the settings it needs no more than the file.
     commands.add_parser("keys", help="make, list or revoke API keys", add_help=False)
+    for name, text in asking.COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)  # run by asking
     check = _command(actions, "check", check_models, "verify hashes, signatures, golden outputs")
     check.add_argument("--model", metavar="NAME", help="only this model")
     run = _command(commands, "bench", measure, "measure what this machine can do, without HTTP")
