@@ -153,7 +153,7 @@ def test_styles_are_mixed_as_weighed(client: Sightline, tmp_path: Path) -> None:
     for buffer, array in zip(buffers, (content, style), strict=True):
         Image.fromarray(array).save(buffer, "PNG")
     (tmp_path / "style.png").write_bytes(buffers[1].getvalue())
-    styles = [Style(tmp_path / "style.png", 3), "wave"]
+    styles = [Style(tmp_path / "style.png", 3), Style("wave")]
     styled = client.stylize(buffers[0].getvalue(), styles, format="png", alpha=0.5)
     code = (3 * stylizer.code(style) + np.array(stylizer.presets["wave"])) / 4
     expected = stylizer.expected(content, code.tolist(), 0.5)
@@ -346,3 +346,27 @@ def test_more_than_a_limited_key_may_ask_is_waited_for(
         monkeypatch.setenv("SIGHTLINE_API_KEY", "sl_wrong")
         assert main(["classify", "0.png", "--url", url]) == 1
         assert "401 API key required" in capsys.readouterr().err
+
+
+def test_the_documented_calls_and_commands_work(
+    url: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "broken.jpg").unlink()
+    for name in ("cat", "street", "house", "park", "photo", "wave", "painting", "coffee"):
+        Path(f"{name}.jpg").write_bytes((photos / "green.png").read_bytes())
+    document = (ROOT / "docs/python-client.md").read_text()
+    known: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        code = block.replace("http://127.0.0.1:8000", url).replace(
+            "Sightline()", f"Sightline('{url}')"
+        )
+        exec(code, known)
+    assert "green\n" in capsys.readouterr().out
+    assert Path("styled.png").stat().st_size > 0
+    commands = re.findall(r"^(?:\$ )?sightline ([a-z]+ [^>\n]*)", document, re.MULTILINE)
+    assert len(commands) == 9
+    for command in commands:
+        assert main(command.split()) == 0, command
+    assert sorted(os.listdir("styled")) == [f"{name}.png.jpg" for name in sorted(COLOURS)]

@@ -141,7 +141,7 @@ def test_waits_are_those_told_or_grow_and_stay_within_the_whole() -> None:
     told = patience.wait_s(0, 0, 4)
     assert told is not None
     assert 4 <= told <= 5
-    waited, waits = 0.0, []
+    waited, waits = 0.0, list[float]()
     while (wait := patience.wait_s(len(waits), waited, None)) is not None:
         waits.append(wait)
         waited += wait
@@ -229,7 +229,12 @@ def test_styles_are_presets_or_pictures_with_weights(server: Scripted, tmp_path:
     (tmp_path / "wave.jpg").write_bytes(b"of a file")
     server.respond = lambda _: (200, {"Content-Type": "image/png"}, b"styled")
     with Sightline(server.url) as client:
-        styles = [tmp_path / "wave.jpg", Style("fire", 0.25), Style(b"of bytes", 3), "wave"]
+        styles: list[Style | Path | str] = [
+            tmp_path / "wave.jpg",
+            Style("fire", 0.25),
+            Style(b"of bytes", 3),
+            "wave",
+        ]
         assert client.stylize(b"content", styles, format="png", preserve_color=True) == b"styled"
         assert client.stylize(b"content", "wave", format="png") == b"styled"
         with pytest.raises(SightlineClientError, match="not what was asked for"):
