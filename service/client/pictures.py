@@ -8,8 +8,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 from service.client.errors import SightlineClientError
 
-#: Of a file that is sent. The service refuses far smaller ones by their announced length, but goes
-#: on reading, and only who has sent all learns of it.
+#: Of a file that is sent. The service refuses far smaller ones by their announced length, but reads
+#: on for a while, and a client that is sending learns of it only then.
 MAX_BYTES: Final = 256 << 20
 
 Picture = str | Path | bytes | BinaryIO
