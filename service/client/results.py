@@ -185,10 +185,12 @@ class PresetShown(Answer):
 
 
 class Problem(Answer):
-    """Why there is no answer (RFC 9457)."""
+    """Why there is no answer (RFC 9457); the last two are for clients of other services."""
 
     type: str
     title: str
     status: int
     detail: str
     request_id: str | None = None
+    error: str | None = None
+    success: Literal[False] | None = None
