@@ -175,7 +175,7 @@ STYLE_TABLE: Mapping[str, Weights] = {
             licence="MIT",
             published="trained on COCO and WikiArt; style losses of 50 to 100 iterations of Gatys",
             url=_ADAIN_URL,
-            lacks=("modulation",),
+            lacks=("modulation", "skips"),
             read=read_adain_decoder,
         ),
     )

@@ -9,6 +9,7 @@ from PIL import Image
 from training.conversions import State
 from training.nets.style.adain import VggDecoder
 from training.nets.style.vgg import LAYERS, Vgg19
+from training.weights import STYLE_TABLE
 
 
 def write_pictures(folder: Path, count: int, seed: int, size: tuple[int, int] = (90, 72)) -> Path:
@@ -31,7 +32,7 @@ def random_weights() -> dict[str, State]:
     for row, net in (("vgg19-normalised", Vgg19(LAYERS[-1:])), ("adain-decoder", VggDecoder())):
         state = {}
         for name, tensor in net.state_dict().items():
-            if name.startswith("modulation"):
+            if name.startswith(STYLE_TABLE["adain-decoder"].lacks):
                 continue
             if name.endswith("bias"):
                 state[name] = torch.zeros_like(tensor)

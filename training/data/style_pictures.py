@@ -133,7 +133,13 @@ class StylePairs(Dataset[Pair]):
     """Pairs drawn by chance: what an epoch holds depends on the seed and its number alone."""
 
     def __init__(
-        self, contents: Sequence[Path], styles: NDArray[np.uint8], side: int, length: int, seed: int
+        self,
+        contents: Sequence[Path],
+        styles: NDArray[np.uint8],
+        side: int,
+        length: int,
+        seed: int,
+        crop: int | None = None,
     ) -> None:
         """Draw from photographs and views of paintings.
 
@@ -143,9 +149,11 @@ class StylePairs(Dataset[Pair]):
             side: of the squares, in pixels.
             length: pairs of an epoch.
             seed: of the draws.
+            crop: side of the part of a photograph's square that is given; all of it if left out.
         """
         self._contents, self._styles = tuple(contents), torch.from_numpy(styles)
         self._side, self._length, self._seed, self._epoch = side, length, seed, 0
+        self._crop = side if crop is None else crop
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other pairs."""
@@ -165,6 +173,8 @@ class StylePairs(Dataset[Pair]):
         path = self._contents[random.integers(len(self._contents))]
         number = int(random.integers(len(self._styles)))
         content = torch.from_numpy(square(path, self._side, random))
+        top, left = random.integers(self._side - self._crop + 1, size=2)
+        content = content[top : top + self._crop, left : left + self._crop]
         return Pair(content, self._styles[number], torch.tensor(number))
 
 

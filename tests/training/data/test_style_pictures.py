@@ -110,6 +110,24 @@ def test_what_is_drawn_depends_on_the_epoch_and_the_index_alone(
     assert not first[5].content.equal(pairs[5].content)
 
 
+def test_a_crop_is_a_part_of_the_square_that_would_be_drawn(
+    photographs: Path, paintings: Path
+) -> None:
+    styles = views(find_pictures([paintings]), 1, 32, seed=0)
+    whole = StylePairs(find_pictures([photographs]), styles, 32, length=8, seed=3)
+    parts = StylePairs(find_pictures([photographs]), styles, 32, length=8, seed=3, crop=8)
+    places = set()
+    for index in range(8):
+        square_, part = whole[index].content.numpy(), parts[index].content.numpy()
+        assert part.shape == (8, 8, 3)
+        windows = np.lib.stride_tricks.sliding_window_view(square_, (8, 8, 3))[..., 0, :, :, :]
+        found = np.argwhere((windows == part).all((2, 3, 4)))
+        assert len(found)
+        places.add(tuple(found[0].tolist()))
+        assert parts[index].style.equal(whole[index].style)
+    assert len(places) > 1
+
+
 def test_fixed_pairs_take_paintings_in_turn(photographs: Path, paintings: Path) -> None:
     contents, styles = find_pictures([photographs]), find_pictures([paintings])
     pairs = FixedPairs(contents, styles, 32)

@@ -1,6 +1,6 @@
 """The full network: VGG-19's features in, and a decoder that turns them back into pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,7 +24,12 @@ _DECODER: Mapping[str, tuple[int, int]] = {
     "conv1_2": (64, 64),
     "conv1_1": (64, 3),
 }
-_FIRST_OF_A_SIZE = ("conv3_4", "conv2_2", "conv1_2")
+#: The first convolutions of a size, and the finer activations that they are shown as well.
+_FIRST_OF_A_SIZE: Mapping[str, str] = {
+    "conv3_4": "relu3_1",
+    "conv2_2": "relu2_1",
+    "conv1_2": "relu1_1",
+}
 _LAST = "conv1_1"
 _HIDDEN = 256
 
@@ -44,25 +49,36 @@ class VggEncoder(nn.Module):
 class VggDecoder(nn.Module):
     """The decoder of Huang and Belongie (2017), told the finer statistics of the style as well.
 
-    Their decoder knows of a style what ``relu4_1`` shows. Colours and strokes are in the finer
-    activations, by which the outcome is judged too: what a code says of them scales and shifts
-    the decoder's channels. It begins by changing nothing, so published weights are as published.
+    Their decoder knows of content and style what ``relu4_1`` shows. Colours, strokes and edges are
+    in the finer activations, by which the outcome is judged too. So what a code says of them scales
+    and shifts the decoder's channels, and the content's own, restyled like the last, are added by a
+    1x1 convolution. Both begin by changing nothing, so published weights are as published.
     """
 
     def __init__(self) -> None:
         super().__init__()
         for name, (before, after) in _DECODER.items():
             self.add_module(name, ReflectedConv(before, after))
+        self.skips = nn.ModuleDict()
+        for name, layer in _FIRST_OF_A_SIZE.items():
+            self.skips[name] = nn.Conv2d(channels(layer), _DECODER[name][0], 1)
+            nn.init.zeros_(self.skips[name].weight)
+            nn.init.zeros_(self.skips[name].bias)
         told = {name: after for name, (_, after) in _DECODER.items() if name != _LAST}
         self.modulation = Modulation(2 * CODE, told, _HIDDEN)
 
-    def forward(self, features: Tensor, codes: Tensor) -> Tensor:
-        """``float[N, 512, h, w]`` and ``float[N, 2 CODE]`` -> ``float[N, 3, 8h, 8w]``."""
+    def forward(self, restyled: Sequence[Tensor], codes: Tensor) -> Tensor:
+        """Maps of ENCODED, the last ``float[N, 512, h, w]``, and ``float[N, 2 CODE]`` -> pixels.
+
+        Returns:
+            ``float[N, 3, 8h, 8w]``.
+        """
         told = self.modulation(codes)
-        x = features
+        finer = dict(zip(ENCODED, restyled, strict=True))
+        x = restyled[-1]
         for name in _DECODER:
             if name in _FIRST_OF_A_SIZE:
-                x = doubled(x)
+                x = doubled(x) + self.skips[name](finer[_FIRST_OF_A_SIZE[name]])
             x = self.get_submodule(name)(x)
             if name != _LAST:
                 x = functional.relu(modulate(x, told[name]))

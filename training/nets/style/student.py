@@ -5,6 +5,8 @@ only. Its code is that of its own features. A 512x512 picture takes 45 billion o
 of the full network's.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -44,7 +46,8 @@ class SlimDecoder(nn.Module):
     """Residual blocks and convolutions that double three times, each normalised and restyled.
 
     Every normalised channel gets a scale and a shift from the code: conditional instance
-    normalisation (Dumoulin et al., 2016, https://arxiv.org/abs/1610.07629).
+    normalisation (Dumoulin et al., 2016, https://arxiv.org/abs/1610.07629). What the encoder saw at
+    each size is added, restyled, by 1x1 convolutions.
     """
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
@@ -55,8 +58,10 @@ class SlimDecoder(nn.Module):
             for half in "ab":
                 told[f"block{number}{half}"] = deepest
                 self.add_module(f"block{number}{half}", ReflectedConv(deepest, deepest))
+        self.skips = nn.ModuleList()
         before = deepest
         for number, after in enumerate(finer):
+            self.skips.append(nn.Conv2d(after, before, 1))
             self.add_module(f"up{number}", ReflectedConv(before, after))
             told[f"up{number}"] = before = after
             if number < len(finer) - 1:
@@ -65,24 +70,29 @@ class SlimDecoder(nn.Module):
         self.end = ReflectedConv(before, 3)
         with torch.no_grad():
             self.end.weight.mul_(_FAINT)  # so that the first pictures are grey, not glaring
-        self._finer = len(finer)
+        self._doublings = len(finer)
         self.modulation = Modulation(4 * sum(widths), told, _HIDDEN)
 
-    def forward(self, features: Tensor, codes: Tensor) -> Tensor:
-        """``float[N, C, h, w]`` and ``float[N, 2K]`` -> ``float[N, 3, 8h, 8w]``."""
+    def forward(self, restyled: Sequence[Tensor], codes: Tensor) -> Tensor:
+        """Maps of all WIDTHS, the last ``float[N, C, h, w]``, and ``float[N, 2K]`` -> pixels.
+
+        Returns:
+            ``float[N, 3, 8h, 8w]``.
+        """
         told = self.modulation(codes)
 
-        def restyled(name: str, x: Tensor) -> Tensor:
+        def normalised(name: str, x: Tensor) -> Tensor:
             return modulate(functional.instance_norm(self.get_submodule(name)(x)), told[name])
 
-        x = features
+        *finer, x = restyled
         for number in range(_DECODER_BLOCKS):
-            inner = functional.relu(restyled(f"block{number}a", x))
-            x = x + restyled(f"block{number}b", inner)
-        for number in range(self._finer):
-            x = functional.relu(restyled(f"up{number}", doubled(x)))
-            if number < self._finer - 1:
-                x = functional.relu(restyled(f"smooth{number}", x))
+            inner = functional.relu(normalised(f"block{number}a", x))
+            x = x + normalised(f"block{number}b", inner)
+        for number in range(self._doublings):
+            x = doubled(x) + self.skips[number](finer[-1 - number])
+            x = functional.relu(normalised(f"up{number}", x))
+            if number < self._doublings - 1:
+                x = functional.relu(normalised(f"smooth{number}", x))
         ended: Tensor = self.end(x)
         return ended + 0.5
 

@@ -1,5 +1,6 @@
 """A picture in the style of another: what an encoder and a decoder make together, as served."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -15,6 +16,10 @@ LEAST_SIDE = 16
 """Pixels of the smallest picture: of less, too little is left to be reflected."""
 
 
+#: Parts of a decoder that a published one has not.
+_ADDED = ("modulation", "skips")
+
+
 class Encoder(Protocol):
     """From pixels to feature maps, the last of which the decoder begins with."""
 
@@ -26,11 +31,11 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """Back to pixels."""
 
-    def __call__(self, features: Tensor, codes: Tensor) -> Tensor:
-        """The encoder's last map, restyled, and two codes -> ``float[N, 3, H, W]``.
+    def __call__(self, restyled: Sequence[Tensor], codes: Tensor) -> Tensor:
+        """The encoder's maps, restyled, and two codes -> ``float[N, 3, H, W]``.
 
         Args:
-            features: ``float[N, C, H/8, W/8]``.
+            restyled: from fine to coarse; the last ``float[N, C, H/8, W/8]``.
             codes: ``float[N, 2K]``, the one aimed at and then the content's own.
         """
         ...
@@ -39,8 +44,8 @@ class Decoder(Protocol):
 class Stylizer(nn.Module):
     """Adaptive instance normalisation between an encoder and a decoder.
 
-    The last map of the content gets the style's means and deviations (Huang and Belongie, 2017,
-    https://arxiv.org/abs/1703.06868). The decoder is told those of the finer maps too, and what
+    The maps of the content get the style's means and deviations (Huang and Belongie, 2017,
+    https://arxiv.org/abs/1703.06868). The decoder is told those of all maps too, and what
     the content's were: without, nobody knows any more how far its features have been moved. A code
     is all that is known of a style: codes may be kept, and mixed by their weighted mean.
     """
@@ -53,8 +58,9 @@ class Stylizer(nn.Module):
     @property
     def stages(self) -> tuple[tuple[str, ...], ...]:
         """Prefixes of the parameters, from the pixels to what a published decoder has not."""
-        others = (name for name, _ in self.decoder.named_children() if name != "modulation")
-        return ("encoder",), tuple(f"decoder.{name}" for name in others), ("decoder.modulation",)
+        own = [name for name, _ in self.decoder.named_children()]
+        added = tuple(f"decoder.{name}" for name in own if name in _ADDED)
+        return ("encoder",), tuple(f"decoder.{name}" for name in own if name not in _ADDED), added
 
     def code(self, pixels: Tensor) -> Tensor:
         """The code of a style, ``float[N, 3, H, W]`` in 0 to 1 -> ``float32[N, K]``."""
@@ -90,10 +96,12 @@ class Stylizer(nn.Module):
         own = style_code(levels)
         if alpha is not None:
             code = own + alpha[:, None] * (code - own)
-        last = levels[-1]
-        mean, deviation = code[:, -2 * last.shape[1] :].chunk(2, dim=1)
-        restyled: Tensor = self.decoder(adain(last, mean, deviation), torch.cat((code, own), dim=1))
-        return restyled
+        aims = code.split([2 * level.shape[1] for level in levels], dim=1)
+        restyled = [
+            adain(level, *aim.chunk(2, dim=1)) for level, aim in zip(levels, aims, strict=True)
+        ]
+        made: Tensor = self.decoder(restyled, torch.cat((code, own), dim=1))
+        return made
 
 
 class Encode(nn.Module):

@@ -43,6 +43,9 @@ class Stylize:
     from photographs and paintings alone."""
     side: int = 256
     """Of the squares to learn from and to measure on, in pixels."""
+    crop: int | None = None
+    """Of the part of a photograph's square that a step learns from, in pixels; all of it if left
+    out. Half a side costs a quarter, at the same scale."""
     views: int = 2
     """Squares of each painting, whose Gram matrices are computed once."""
     samples: int = 1000
@@ -100,6 +103,10 @@ class Stylize:
         need_name(self.name)
         is_fit = self.side >= _LEAST_SIDE and self.side % MULTIPLE == 0
         need(is_fit, "side", f"a multiple of {MULTIPLE}, {_LEAST_SIDE} or more", self.side)
+        if self.crop is not None:
+            is_fit = _LEAST_SIDE <= self.crop <= self.side and self.crop % MULTIPLE == 0
+            within = f"a multiple of {MULTIPLE}, from {_LEAST_SIDE} to the side"
+            need(is_fit, "crop", within, self.crop)
         need(self.views >= 1, "views", "at least 1", self.views)
         need(self.samples >= 1, "samples", "at least 1", self.samples)
         need(0 < self.held_out < 1, "held-out", "between 0 and 1", self.held_out)

@@ -75,7 +75,9 @@ def gather(config: Stylize, report: Report = lambda _: None) -> Gathered:
     count = min(config.pairs, max(1, len(others) // 2))
     made = views(styles, config.views, config.side, config.training.seed)
     return Gathered(
-        train=StylePairs(learned, made, config.side, config.samples, config.training.seed),
+        train=StylePairs(
+            learned, made, config.side, config.samples, config.training.seed, config.crop
+        ),
         held_out=FixedPairs(others[:count], chosen_styles, config.side),
         test=FixedPairs(others[count : 2 * count] or others, test_styles, config.side),
         views=made,

@@ -154,6 +154,7 @@ def _fit(
         "weights": config.weights,
         "teacher": None if config.teacher is None else str(config.teacher),
         "side": config.side,
+        "crop": config.crop,
         "views": config.views,
         "samples": config.samples,
         "weighting": {

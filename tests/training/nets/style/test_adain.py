@@ -1,8 +1,10 @@
+import pytest
 import torch
 
 from tests.training.style_sets import random_weights
 from training.nets.style.adain import CODE, VggDecoder, adain_network
 from training.nets.style.student import slim_network
+from training.nets.style.vgg import ENCODED, channels
 
 
 def test_the_full_network_keeps_its_encoder_and_gives_pictures() -> None:
@@ -16,15 +18,33 @@ def test_the_full_network_keeps_its_encoder_and_gives_pictures() -> None:
         assert net(torch.rand(2, 3, 24, 16), code).shape == (2, 3, 24, 16)
 
 
-def test_a_decoder_begins_as_the_published_one_whatever_the_finer_statistics() -> None:
+def _maps() -> list[torch.Tensor]:
+    sizes = zip(ENCODED, (16, 8, 4, 2), strict=True)
+    return [torch.rand(1, channels(layer), side, side) for layer, side in sizes]
+
+
+def test_a_decoder_begins_as_the_published_one_whatever_the_finer_maps() -> None:
     decoder = VggDecoder()
     decoder.load_state_dict(dict(random_weights()["adain-decoder"]), strict=False)
-    features, code = torch.rand(1, 512, 2, 2), torch.rand(1, 2 * CODE)
+    (*_, last), others = _maps(), _maps()
+    code = torch.rand(1, 2 * CODE)
     with torch.inference_mode():
-        plain = decoder(features, torch.zeros_like(code))
-        assert decoder(features, code).equal(plain)
+        plain = decoder([*(torch.zeros_like(each) for each in others[:-1]), last], 0 * code)
+        assert decoder([*others[:-1], last], code).equal(plain)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_decoder_listens_to_finer_maps_and_statistics(level: int) -> None:
+    decoder, maps, code = VggDecoder(), _maps(), torch.rand(1, 2 * CODE)
+    with torch.inference_mode():
+        for skip in decoder.skips.values():
+            torch.nn.init.normal_(skip.get_parameter("weight"), std=0.1)
+        plain = decoder(maps, code)
         torch.nn.init.normal_(decoder.modulation.told.weight, std=0.1)
-        assert not torch.allclose(decoder(features, code), plain)
+        assert not torch.allclose(decoder(maps, code), plain)
+        torch.nn.init.zeros_(decoder.modulation.told.weight)
+        maps[level] = maps[level] + 1
+        assert not torch.allclose(decoder(maps, code), plain)
 
 
 def test_the_slim_network_is_a_small_part_of_the_full_one() -> None:
