@@ -5,16 +5,20 @@ from pathlib import Path
 
 from torch import nn
 
-from service.contract import DataSource
+from service.contract import DataSource, read_manifest
 from training import weights
 from training.conversions import State, read_torch
 from training.nets.style.adain import adain_network
 from training.nets.style.stylizer import Stylizer
 from training.nets.style.vgg import ENCODED, Vgg19
+from training.shipped_weights import is_model_folder, read_model_folder
 from training.weights import STYLE_TABLE, WeightsError
 
 VGG, DECODER = "vgg19-normalised", "adain-decoder"
 """Rows of the weights table for styles."""
+
+#: What ``Main`` puts before the names of the network's parameters.
+_IN_GRAPH = "stylizer."
 
 
 def source_of(row: str) -> DataSource:
@@ -67,8 +71,8 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
 
     Args:
         net: full or slim.
-        locator: ``adain-decoder``, for the full network's decoder, or a path of another run's
-            ``best.ckpt``.
+        locator: ``adain-decoder``, for the full network's decoder, or a path: of another run's
+            ``best.ckpt``, or of the folder of an exported model.
         downloads: a folder that may hold packages already.
 
     Raises:
@@ -85,9 +89,14 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
     path = Path(locator)
     if not path.exists():
         raise WeightsError(f"{locator} is neither {DECODER} nor a file")
-    if lacking := _load(net, read_torch(path), locator):
+    if is_model_folder(path):
+        shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
+        state, sources = read_model_folder(path, shapes, _IN_GRAPH), read_manifest(path).provenance.data
+    else:
+        state, sources = read_torch(path), (DataSource(name=path.name, licence="unknown"),)
+    if lacking := _load(net, state, locator):
         raise WeightsError(f"{locator} lacks {', '.join(lacking[:5])}")
-    return Begun((DataSource(name=path.name, licence="unknown"),))
+    return Begun(sources)
 
 
 def load_encoder(net: Stylizer, downloads: Path | None = None) -> None:

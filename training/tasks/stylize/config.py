@@ -36,8 +36,8 @@ class Stylize:
     network: Literal["full", "slim"] = "full"
     """AdaIN between VGG-19 and a decoder, or a student for CPUs."""
     weights: str | None = PUBLISHED
-    """Weights to start from: a row of the weights table, or another run's best.ckpt. The slim
-    network begins at random unless told."""
+    """Weights to start from: a row of the weights table, another run's best.ckpt, or the folder of
+    an exported model. The slim network begins at random unless told."""
     teacher: Path | None = None
     """The best.ckpt of a full network, whose pictures the slim one is to make; without, it learns
     from photographs and paintings alone."""
