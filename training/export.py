@@ -100,9 +100,9 @@ class _Build:
     def _add_variants(self, role: str, graph: Graph) -> None:
         self.report(f"{role}: exporting")
         model = to_onnx(graph)
-        if graph.half_weights:
-            model = store_in_half(model)
-        self.folder.add(role, "fp32", model, Parity(tolerance=graph.tolerance, measured=0))
+        # Other precisions are made of the plain graph, whose weights stand right at their nodes.
+        stored = store_in_half(model) if graph.half_weights else model
+        self.folder.add(role, "fp32", stored, Parity(tolerance=graph.tolerance, measured=0))
         self.report(f"{role}: comparing with PyTorch on {len(graph.checked)} inputs")
         measured = check_parity(
             self.folder.open(role, "fp32"),

@@ -91,7 +91,10 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
         raise WeightsError(f"{locator} is neither {DECODER} nor a file")
     if is_model_folder(path):
         shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
-        state, sources = read_model_folder(path, shapes, _IN_GRAPH), read_manifest(path).provenance.data
+        state, sources = (
+            read_model_folder(path, shapes, _IN_GRAPH),
+            read_manifest(path).provenance.data,
+        )
     else:
         state, sources = read_torch(path), (DataSource(name=path.name, licence="unknown"),)
     if lacking := _load(net, state, locator):

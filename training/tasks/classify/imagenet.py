@@ -33,7 +33,9 @@ from training.data.pictures import prepare
 from training.exportable import Card, Exportable, Graph
 from training.golden import golden_pictures
 from training.nets.efficientnet_lite import SCALES, efficientnet_lite
+from training.nets.folding import fold_norms
 from training.nets.pixels import Pixels
+from training.stored_half import round_weights
 from training.tasks.classify.metrics import Accuracy, same_top1
 from training.tasks.classify.net import Classifier
 
@@ -90,6 +92,8 @@ def imagenet(name: str, data: Path | None = None, downloads: Path | None = None)
     geometry = _geometry(published.architecture)
     net = efficientnet_lite(published.architecture)
     net.load_state_dict(weights.load(edition.weights, downloads))
+    fold_norms(net.eval(), torch.zeros(1, 3, geometry.height, geometry.width))
+    round_weights(net)
     crops = calibration_crops(geometry, _CALIBRATION_CROPS, _SEED, downloads)
     calibration = [{"images": crop} for crop in crops]
     golden = [{"images": p} for p in golden_pictures(geometry.height, geometry.width)]
@@ -104,6 +108,7 @@ def imagenet(name: str, data: Path | None = None, downloads: Path | None = None)
         checked=[*golden, *(pictures or calibration)],
         calibration=calibration,
         same=same_top1,
+        half_weights=True,
     )
     measured_on = (SAMPLE_SOURCE,) if data else ()
     return Exportable(
@@ -155,7 +160,8 @@ def _card(edition: Edition, published: weights.Weights) -> Card:
     return Card(
         summary=(
             f"{edition.summary} The weights are Google's, trained on ImageNet and converted to "
-            f"PyTorch (`{published.locator}`); they are exported unchanged. Published quality: "
+            f"PyTorch (`{published.locator}`); they are rounded to 16 bits, in which they "
+            "are stored, and computed with in 32. Published quality: "
             f"{published.published}."
         ),
         use=(

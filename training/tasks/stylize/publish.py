@@ -186,6 +186,7 @@ def _settings(config: Stylize, results: Results) -> Mapping[str, str | int | flo
         "weights": told_weights(config.weights),
         "teacher": told_weights(None if config.teacher is None else str(config.teacher)),
         "side": config.side,
+        "crop": config.crop,
         "views": config.views,
         "style_weight": config.weighting.style_weight,
         "smooth_weight": config.weighting.smooth_weight,

@@ -50,6 +50,6 @@ def test_a_slim_network_begins_at_random_unless_told() -> None:
 
 
 def test_one_preset_is_the_tasks_default() -> None:
-    assert [name for name, preset in PRESETS.items() if preset.default] == ["stylize-slim"]
+    assert [name for name, preset in PRESETS.items() if preset.default] == ["stylize-full"]
     assert not FOLDER.default
     assert len({preset.name for preset in PRESETS.values()}) == len(PRESETS)
