@@ -398,7 +398,7 @@ async def test_more_items_than_ever_fit_are_413_and_those_that_fit_share_runs(
 
     def counted() -> bool:  # a run is, once its answers are on their way
         runs = tally.read().runs
-        return sum(size * spent.count for size, spent in runs.items()) == capacity
+        return bool(sum(size * spent.count for size, spent in runs.items()) == capacity)
 
     await until(counted)
     (told,) = (await client.get("/v2/models/tiny/stats")).json()["model_stats"]

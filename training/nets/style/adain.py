@@ -61,9 +61,10 @@ class VggDecoder(nn.Module):
             self.add_module(name, ReflectedConv(before, after))
         self.skips = nn.ModuleDict()
         for name, layer in _FIRST_OF_A_SIZE.items():
-            self.skips[name] = nn.Conv2d(channels(layer), _DECODER[name][0], 1)
-            nn.init.zeros_(self.skips[name].weight)
-            nn.init.zeros_(self.skips[name].bias)
+            skip = nn.Conv2d(channels(layer), _DECODER[name][0], 1)
+            for parameter in skip.parameters():
+                nn.init.zeros_(parameter)
+            self.skips[name] = skip
         told = {name: after for name, (_, after) in _DECODER.items() if name != _LAST}
         self.modulation = Modulation(2 * CODE, told, _HIDDEN)
 

@@ -96,7 +96,7 @@ class Stylizer(nn.Module):
         own = style_code(levels)
         if alpha is not None:
             code = own + alpha[:, None] * (code - own)
-        aims = code.split([2 * level.shape[1] for level in levels], dim=1)
+        aims = torch.split(code, [2 * level.shape[1] for level in levels], dim=1)
         restyled = [
             adain(level, *aim.chunk(2, dim=1)) for level, aim in zip(levels, aims, strict=True)
         ]

@@ -5,8 +5,8 @@ costs on a CPU, and the family was made to be computed in 8 bits. Nothing is tra
 are fetched, verified, exported, measured.
 
 ``sightline-train imagenet --data imagenet-sample-images`` takes three minutes on two cores and
-gives, on those 1000 pictures, top-1 90.5 % (fp32) and 90.6 % (int8) for ``imagenet``, 88.0 % and
-88.0 % for ``imagenet-small``.
+gives, on those 1000 pictures, top-1 90.6 % (fp32) and 90.4 % (int8) for ``imagenet``, 88.0 % and
+87.8 % for ``imagenet-small``.
 
 Pictures are resized bilinearly, which takes 0.8 ms from 640x480 where bicubic, which the weights
 were trained with, takes 1.4. On the 1000 pictures and their mirror images, the two reach
