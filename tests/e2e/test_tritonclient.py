@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     Tiny().write(models)
     TinyCaptioner().write(models)
     TinyStylizer().write(models)
-    with Server(models) as running:
+    with Server(models, "--allow-repository-control", "true") as running:
         yield running.wait_until_ready()
         assert not running.complaints()
 
@@ -60,7 +60,12 @@ def test_health_and_metadata(client: Any) -> None:
     assert not client.is_model_ready("none")
     told = client.get_server_metadata()
     assert told["name"] == "sightline"
-    assert {"binary_tensor_data", "classification", "statistics"} <= set(told["extensions"])
+    assert {
+        "binary_tensor_data",
+        "classification",
+        "model_repository",
+        "statistics",
+    } <= set(told["extensions"])
     told = client.get_model_metadata("sentences")
     assert told["inputs"] == [
         {"name": "images", "datatype": "UINT8", "shape": [-1, 16, 16, 3]},
@@ -186,3 +191,17 @@ def test_what_is_no_picture_is_told_in_words(client: Any) -> None:
     with pytest.raises(InferenceServerException, match="not a JPEG, PNG") as raised:
         client.infer("tiny", [tensor(nothing)])
     assert raised.value.status() == "415"
+
+
+def test_the_repository_is_told_and_models_come_and_go(client: Any) -> None:
+    def states() -> dict[str, str]:
+        return {each["name"]: each["state"] for each in client.get_model_repository_index()}
+
+    assert states()["tiny"] == "READY"
+    client.unload_model("tiny")
+    assert not client.is_model_ready("tiny")
+    assert states()["tiny"] == "UNAVAILABLE"
+    client.load_model("tiny")
+    assert client.is_model_ready("tiny")
+    with pytest.raises(InferenceServerException, match="nobody"):
+        client.load_model("nobody")
