@@ -10,11 +10,12 @@ import torch
 from service.contract import read_manifest
 from service.tasks import stylize
 from training.cli import main
-from training.conversions import ConversionError, read_torch
+from training.conversions import read_torch
 from training.nets.style import student
 from training.nets.style.adain import adain_network
 from training.nets.style.loading import begin
 from training.tasks.stylize import publish, train
+from training.weights import WeightsError
 
 SMALL = [
     *("--network", "slim", "--side", "64", "--views", "1", "--samples", "4", "--pairs", "1"),
@@ -64,7 +65,7 @@ def test_a_training_becomes_a_model_of_the_service(
     (best,) = (tmp_path / "r/brush").glob("best.ckpt")
     for name, tensor in read_torch(best).items():
         assert net.state_dict()[name].equal(tensor.half().float()) or tensor.numel() < 1024, name
-    with pytest.raises(ConversionError, match="no weights of this network"):
+    with pytest.raises(WeightsError, match="lacks"):
         begin(adain_network(), str(folder))
     # A second time nothing is trained again.
     assert main([*arguments, "--resume", "--no-export"]) == 0

@@ -27,6 +27,7 @@ def make(photographs: Path, paintings: Path, vgg: Vgg19) -> Make:
     ) -> StylizeRecipe:
         config = replace(
             SLIM,
+            crop=None,
             network=network,
             content=(photographs,),
             styles=(paintings,),
