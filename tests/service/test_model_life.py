@@ -351,7 +351,10 @@ async def test_models_that_went_leave_nothing_behind(tmp_path: Path) -> None:
             assert not [ref() for ref in dead if ref() is not None], turn
             dead = parts()
             held = held or (threading.active_count(), descriptors())  # all pools have threads now
-        assert (threading.active_count(), descriptors()) == held
+        # Pools may still have had a thread to start; a leak would be one for each swap.
+        assert held is not None
+        assert threading.active_count() <= held[0] + 3
+        assert descriptors() == held[1]
         await use()
         for name in names:
             await service.registry.unload(name)
