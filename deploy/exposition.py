@@ -1,23 +1,13 @@
 """The metrics of several processes in one Prometheus exposition."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
+
+from service.exposition import exposition
 
 LABEL = "replica"
-
-
-class _Told(Collector):
-    """Families that are known already."""
-
-    def __init__(self, families: Mapping[str, Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._families.values()
 
 
 def merge(expositions: Mapping[str, str]) -> bytes:
@@ -42,6 +32,4 @@ def merge(expositions: Mapping[str, str]) -> bytes:
                 sample._replace(labels={**sample.labels, LABEL: replica})
                 for sample in family.samples
             ]
-    registry = CollectorRegistry()
-    registry.register(_Told(families))
-    return generate_latest(registry)
+    return exposition(families.values())
