@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.arena import configure
 from service.contract import read_manifest
 from service.device import Device, available_cpus
-from service.session import configure, open_session
+from service.session import open_session
 from training import files
 from training.tasks.classify.digits import canvas
 

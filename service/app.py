@@ -17,6 +17,7 @@ from service import playground
 from service.admission import Admission
 from service.answering import response_of
 from service.api import router, tasks
+from service.arena import configure
 from service.canary import Canary
 from service.device import resolve
 from service.edge import Edge
@@ -29,7 +30,6 @@ from service.protocols import deepstack, huggingface, oip
 from service.registry import Registry
 from service.repository import router as repository
 from service.run_memory import RunMemory
-from service.session import configure
 from service.settings import Settings
 from service.state import State
 from service.tasks import TASKS
@@ -70,6 +70,7 @@ def create_app(settings: Settings | None = None, group: Group | None = None) -> 
         memory=RunMemory(settings.run_memory_bytes),
         give_up=group.give_up,
         is_restarted=group.is_restarted,
+        findings=group.findings,
     )
     registry = Registry(loader)
     inference = Inference(settings, registry, device.cpus)
@@ -106,7 +107,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         watcher = (
             await asyncio.to_thread(Watcher, settings.models) if settings.watch_models else None
         )
-        await state.registry.load_all_in_thread()
+        await state.registry.load_all_in_thread(state.group.without)
         gc.collect()
         gc.set_threshold(50_000, 20, 50)
         gc.freeze()  # what start-up made lives on; spare every later collection the walk
@@ -124,7 +125,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     watching = asyncio.create_task(watchdog.watch())
     for task in (loading, following, watching):
         task.add_done_callback(_log_failure)
-    await state.group.join(asyncio.shield(loading), state.telemetry.registry)
+    await state.group.join(asyncio.shield(loading), state.telemetry.registry, state.registry.apply)
     async with state.edge.at_work():
         yield
     for task in (watching, following):

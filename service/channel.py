@@ -12,6 +12,9 @@ from typing import Literal
 
 from prometheus_client import Metric
 
+from service.errors import SightlineError
+from service.findings import Findings
+from service.group import Change
 from service.settings import Settings
 
 #: Exit status of a worker that would fail in the same way again, as for a missing device.
@@ -25,13 +28,15 @@ class Assignment:
 
     Attributes:
         settings: its share of the service's.
-        number: of the worker, from 0.
         is_early: it accepts connections while its models are loading, to answer liveness.
+        findings: of workers before it.
+        without: names of models that are in the folder, but were unloaded.
     """
 
     settings: Settings
-    number: int
     is_early: bool
+    findings: Findings
+    without: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,18 @@ class Sign:
     """A message that says all by its name.
 
     Attributes:
-        of: ``life``, from a worker whose event loop turns; ``loaded`` and ``accepting``, from a
-            worker; ``accept``, from the supervisor.
+        of: ``life``, from a worker whose event loop turns; ``accepting``, from a worker;
+            ``accept``, from the supervisor.
     """
 
-    of: Literal["life", "loaded", "accepting", "accept"]
+    of: Literal["life", "accepting", "accept"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A worker's models are loaded; what it found out about them."""
+
+    findings: Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,33 @@ class Scraped:
     metrics: list[Metric]
 
 
-Message = Assignment | Sign | Collect | Collected | Scrape | Scraped
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A worker asks the supervisor for a change in all workers, or the supervisor asks a worker.
+
+    Attributes:
+        number: chosen by who asks.
+        change: to be made.
+    """
+
+    number: int
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An order is carried out, or has failed.
+
+    Attributes:
+        number: of the Order it answers.
+        failure: of the error tree, without its cause; None if all went well.
+    """
+
+    number: int
+    failure: SightlineError | None
+
+
+Message = Assignment | Sign | Loaded | Collect | Collected | Scrape | Scraped | Order | Done
 
 
 class Channel:

@@ -17,13 +17,13 @@ from pydantic import ValidationError
 import service
 from service import asking, bench, key_command, server, supervisor
 from service.admission import Admission
+from service.arena import configure
 from service.contract import describe
 from service.device import resolve
 from service.errors import ModelError, SightlineError
 from service.loading import Loader
 from service.logs import configure_logging
 from service.registry import model_folders
-from service.session import configure
 from service.settings import Settings, type_name
 from service.tasks import TASKS
 from service.telemetry import Telemetry
@@ -79,7 +79,7 @@ def serve(settings: Settings) -> int:
             "SIGHTLINE_API_KEYS_FILE, from `sightline keys create`, closes it",
             settings.host,
         )
-    if settings.workers > 1:
+    if settings.workers > 1 or settings.spares:
         return supervisor.serve(settings)
     return server.serve(settings)
 

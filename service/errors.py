@@ -8,7 +8,6 @@
     │   ├── NotFoundError                 404  no such model
     │   ├── NotAcceptableError            406  no media type of the answer is accepted
     │   ├── BodyTimeoutError              408  the body did not arrive in time
-    │   ├── ConflictError                 409  the service as it runs cannot do it
     │   ├── TooLargeError                 413  more bytes, pixels, frames or files than allowed
     │   ├── UnsupportedMediaError         415  a Content-Type the endpoint does not take
     │   ├── UnsupportedImageError         415  not an image format we read
@@ -140,14 +139,6 @@ class BodyTimeoutError(RequestError):
     def headers(self) -> Mapping[str, str]:
         """``Connection: close``, since the rest of the body may still come."""
         return {"Connection": "close"}
-
-
-class ConflictError(RequestError):
-    """The service as it runs cannot do it."""
-
-    status = 409
-    kind = "conflict"
-    title = "Conflict"
 
 
 class TooLargeError(RequestError):

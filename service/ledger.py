@@ -28,11 +28,12 @@ class Ledger:
     report, a few seconds ago.
     """
 
-    def __init__(self, accepting: Callable[[], int]) -> None:
+    def __init__(self, accepting: Callable[[], int], spare: Callable[[], int]) -> None:
         """No worker has reported yet.
 
         Args:
             accepting: how many workers accept connections.
+            spare: how many are loaded and wait to take another's place.
         """
         self._reports: dict[int, list[Metric]] = {}
         self._gone: list[Metric] = []
@@ -41,6 +42,12 @@ class Ledger:
         ProcessCollector(registry=self._process)
         workers = Gauge("sightline_workers", "Workers that accept connections.", registry=self._own)
         workers.set_function(accepting)
+        spares = Gauge(
+            "sightline_spare_workers",
+            "Workers that are loaded and wait to take another's place.",
+            registry=self._own,
+        )
+        spares.set_function(spare)
         self.restarts = Counter(
             "sightline_worker_restarts",
             "Workers that ended by themselves: died, or hung and were killed.",
@@ -72,6 +79,14 @@ class Ledger:
             pending.discard(worker)
             if not pending:
                 done.set()
+
+    def rename(self, worker: int, to: int) -> None:
+        """Take a worker that has reported for another one from now on."""
+        self._reports[to] = self._reports.pop(worker, [])
+        for pending, _ in self._rounds.values():
+            if worker in pending:
+                pending.remove(worker)
+                pending.add(to)
 
     async def collected(self, number: int, workers: Iterable[int], timeout_s: float) -> None:
         """Wait until all ``workers`` have reported in this round, but no longer than that."""

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from service.contract import (
 )
 from service.device import Device
 from service.errors import GraphError, ManifestError
+from service.findings import Findings
 from service.footprint import measure, sized
 from service.golden import Expectation, Golden, expectation, items, read_golden, replay
 from service.lease import Leases
@@ -37,6 +39,8 @@ from service.warming import warm
 log = logging.getLogger(__name__)
 
 _RECALL_BYTES = 16 << 20
+#: More would gain little, and each needs memory of its own.
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -91,6 +95,7 @@ class Loader:
         memory: what runs of any size share.
         give_up: ends a process whose device or slot is lost; told why.
         is_restarted: whether another process takes its place at once.
+        findings: what was found out about models, here or by another process of the service.
     """
 
     settings: Settings
@@ -101,6 +106,7 @@ class Loader:
     memory: RunMemory = field(default_factory=RunMemory)
     give_up: Callable[[str], None] = log.critical
     is_restarted: bool = False
+    findings: Findings = field(default_factory=Findings)
 
     def load(self, folder: Path) -> Model:
         """Load the model in ``folder`` and leave it warm.
@@ -122,15 +128,18 @@ class Loader:
             kind=self.device.kind,
             wanted=self.settings.precision,
             max_quality_loss=self.settings.max_quality_loss,
+            known=self.findings.fastest,
         )
-        warm(sessions, golden, self.max_batch)
-        share = self._share(folder, manifest, precision, golden)
+        with ThreadPoolExecutor() as measuring:  # processes of their own do it
+            rates = self._rates(folder, manifest, precision, golden, measuring)
+            warm(sessions, golden, self.max_batch)
+            share = self._share(manifest, precision, {role: r.result() for role, r in rates})
         canaries = {
             role: expectation(golden, role, precision, variants[precision].parity.tolerance)
             for role, variants in manifest.graphs.items()
         }
-        reopen = partial(self.open, folder, manifest, precision)
         first = {name: array[:1] for name, array in golden.items()}  # one item is canary enough
+        reopen = partial(self._reopen, folder, manifest, precision, first)
         canary = partial(_replay_all, manifest, task, first, precision)
         meter = self.telemetry.meter(manifest.task, manifest.name)
         upkeep = Upkeep(
@@ -161,6 +170,11 @@ class Loader:
         """Most items in one run."""
         return self.settings.max_batch or (2 if self.device.kind == "cpu" else 32)
 
+    @property
+    def at_once(self) -> int:
+        """How many models may be loaded at the same time, while nothing serves."""
+        return min(self.device.cpus, _AT_ONCE) if self.device.kind == "cpu" else 1
+
     def check(self, folder: Path) -> Iterator[tuple[Precision, float, float]]:
         """Replay the golden outputs of every variant.
 
@@ -189,6 +203,14 @@ class Loader:
             )
         return sessions
 
+    def _reopen(
+        self, folder: Path, manifest: Manifest, precision: Precision, first: Golden
+    ) -> Sessions:
+        """Open the graphs once more, with all that a lone request needs."""
+        sessions = self.open(folder, manifest, precision)
+        warm(sessions, first, 1)
+        return sessions
+
     def _read(self, folder: Path) -> tuple[Manifest, Mapping[str, bytes], Task]:
         manifest = read_manifest(folder)
         task = self.tasks.get(manifest.task)
@@ -200,21 +222,35 @@ class Loader:
         task.check(manifest, assets)
         return manifest, assets, task
 
-    def _share(
-        self, folder: Path, manifest: Manifest, precision: Precision, golden: Golden
-    ) -> Share | None:
-        """What runs on a CPU take of the shared memory; None where inputs are of one size."""
+    def _rates(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        precision: Precision,
+        golden: Golden,
+        measuring: Executor,
+    ) -> list[tuple[str, Future[float | None]]]:
+        """Begin to measure what the roles take whose inputs may be of any size, on a CPU."""
         if self.device.kind != "cpu":
-            return None
+            return []
+        chosen = [(role, variants[precision]) for role, variants in manifest.graphs.items()]
+        known = self.findings.footprints
+        return [
+            (role, measuring.submit(measure, folder / variant.file, variant, item, known))
+            for role, variant in chosen
+            if any(spec.is_of_any_size for spec in variant.inputs)
+            for item in items(golden, role, "input")[:1]
+        ]
+
+    def _share(
+        self, manifest: Manifest, precision: Precision, measured: Mapping[str, float | None]
+    ) -> Share | None:
+        """What runs take of the shared memory; None where inputs are of one size."""
         rates: dict[str, tuple[Variant, float]] = {}
-        for role, variants in manifest.graphs.items():
-            variant = variants[precision]
-            if not any(spec.is_of_any_size for spec in variant.inputs):
-                continue
-            rate = measure(folder / variant.file, variant, items(golden, role, "input")[0])
+        for role, rate in measured.items():
             if rate is None:
                 continue
-            rates[role] = variant, rate
+            rates[role] = manifest.graphs[role][precision], rate
             largest = math.ceil(rate * 3) * manifest.input.height * manifest.input.width
             enough = self.memory.is_enough(largest)
             log.log(

@@ -8,13 +8,16 @@ goes on with the model it began with, which is put away once no request uses it.
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from service.contract import MANIFEST_FILE, NAME_PATTERN
 from service.defaults import choose_defaults
 from service.errors import BusyError, ModelError, NotFoundError, NotReadyError, SightlineError
+from service.group import Change
 from service.loading import Loader, Model
 from service.memory import give_back
 from service.patience import in_thread
@@ -63,16 +66,26 @@ class Registry:
         """The models that serve, and those that only finish what they were asked."""
         return [*self._models.values(), *self._draining]
 
-    def load_all(self) -> None:
-        """Load every model folder; a bad one is refused and named, the others serve."""
-        for folder in model_folders(self.root):
-            if self._closing:
-                return
-            outcome = self._load(folder.name)
-            if isinstance(outcome, Model):
-                self._offer(outcome)
-            else:
-                self._refuse(folder.name, outcome)
+    def load_all(self, without: Collection[str] = ()) -> None:
+        """Load every model folder, several at once; a bad one is refused, the others serve.
+
+        Args:
+            without: names of models that are not to be loaded.
+        """
+        folders = [folder for folder in model_folders(self.root) if folder.name not in without]
+        folders.sort(key=_size, reverse=True)  # a long one that begins last would end alone
+        again: list[str] = []
+        with ThreadPoolExecutor(self._loader.at_once, "model-loader") as pool:
+            loads = {pool.submit(self._attempt, folder.name): folder.name for folder in folders}
+            for load in as_completed(loads):
+                name, outcome = loads[load], load.result()
+                if isinstance(outcome, SightlineError) and self._loader.at_once > 1:
+                    again.append(name)  # alone: there may have been too little memory for several
+                elif outcome is not None:
+                    self._take(name, outcome)
+        for name in again:
+            if (outcome := self._attempt(name)) is not None:
+                self._take(name, outcome)
         give_back()  # what the variants that were not chosen held
         if not self._models:
             log.warning("no model is served from %s", self.root.resolve())
@@ -116,11 +129,16 @@ class Registry:
             raise NotFoundError(f"no model {name!r}; there are: {', '.join(self._models)}")
         return self._models[name]
 
-    async def load_all_in_thread(self) -> None:
+    async def load_all_in_thread(self, without: Collection[str] = ()) -> None:
         """Like load_all, off the event loop, so that liveness is answered meanwhile."""
         # Nothing serves yet to step back for.
-        self._starting = asyncio.ensure_future(in_thread(self.load_all, "model-loader"))
+        load = partial(self.load_all, without)
+        self._starting = asyncio.ensure_future(in_thread(load, "model-loader"))
         await self._starting
+
+    async def apply(self, change: Change) -> None:
+        """Load or unload a model; raises what these do."""
+        await (self.load if change.verb == "load" else self.unload)(change.name)
 
     async def load(self, name: str) -> Model:
         """Load what is in a model's folder now, and let it take the place of what served.
@@ -177,37 +195,44 @@ class Registry:
         if not self.ready:
             raise NotReadyError("models are still loading, or the service is stopping")
 
-    def _load(self, name: str) -> Model | SightlineError:
-        """Load one folder, in the loader's thread.
+    def _attempt(self, name: str) -> Model | SightlineError | None:
+        """Load one folder, in a loader's thread; None if the service is stopping.
 
         An error is given back, not raised: the frames it came through hold the graphs.
         """
-        telemetry = self._loader.telemetry
-        outcome: Model | SightlineError
+        if self._closing:
+            return None
         try:
-            with telemetry.load_s.labels(name).time():
-                outcome = self._loader.load(self.root / name)
+            with self._loader.telemetry.load_s.labels(name).time():
+                return self._loader.load(self.root / name)
         except ModelError as error:
-            outcome = type(error)(str(error))
+            return type(error)(str(error))
         except Exception:
             log.exception("loading model %s failed", name)
-            outcome = SightlineError("an unexpected error; the log has the details")
-        kind = "loaded" if isinstance(outcome, Model) else "refused"
-        telemetry.loads.labels(name, kind).inc()
-        return outcome
+            return SightlineError("an unexpected error; the log has the details")
+
+    def _take(self, name: str, outcome: Model | SightlineError) -> None:
+        """Let a model that was loaded serve, or note why it does not."""
+        is_loaded = isinstance(outcome, Model)
+        self._loader.telemetry.loads.labels(name, "loaded" if is_loaded else "refused").inc()
+        if isinstance(outcome, Model):
+            self._offer(outcome)
+        else:
+            self._refuse(name, outcome)
 
     def _load_while_serving(self, name: str) -> Model | SightlineError:
-        """Load one folder, in the loader's thread, and leave behind no more than it needs.
+        """Load one folder, in a loader's thread, and leave behind no more than it needs.
 
         Returns:
-            As _load does, and NotFoundError where there is no such folder.
+            As _attempt does, NotFoundError where there is no such folder, NotReadyError if the
+            service is stopping.
         """
         folder = self.root / name
         if not re.fullmatch(NAME_PATTERN, name) or not (folder / MANIFEST_FILE).is_file():
             return NotFoundError(f"there is no model folder {name!r} with a manifest")
-        outcome = self._load(name)
+        outcome = self._attempt(name)
         give_back()
-        return outcome
+        return outcome or NotReadyError("the service is stopping")
 
     def _offer(self, model: Model) -> None:
         """Let a model serve in place of the one that has its name."""
@@ -236,16 +261,15 @@ class Registry:
             del self._waiting[name]  # who asks from now on means what is there from now on
             self._require_ready()
             model = await self._in_thread(lambda: self._load_while_serving(name))
-            if isinstance(model, NotFoundError):
+            if isinstance(model, (NotFoundError, NotReadyError)):
                 raise model
-            if isinstance(model, SightlineError):
-                self._refuse(name, model)
-                raise model
-            if self._closing:
+            if isinstance(model, Model) and self._closing:
                 await _close(model)
                 raise NotReadyError("the service is stopping")
             before = [self._models[name]] if name in self._models else []
-            self._offer(model)
+            self._take(name, model)
+            if isinstance(model, SightlineError):
+                raise model
             self._choose_defaults()
         self._retire(before)
         return model
@@ -327,6 +351,11 @@ def _forget(models: list[Model]) -> None:
     for read in (read_presets, read_vocabulary):
         read.cache_clear()
     give_back()
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files of a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def model_folders(root: Path) -> list[Path]:

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.contract import describe, read_manifest
 from service.errors import (
     PROBLEM_JSON,
-    ConflictError,
     DisabledError,
     ModelError,
     NotReadyError,
     ParameterError,
 )
+from service.group import Change, Group
 from service.registry import Registry, model_folders
 from service.state import State, StateOf
 from service.uploads import read_body
@@ -34,7 +34,6 @@ _MEANING = {
     403: "The setting `allow_repository_control` does not allow it.",
     404: "There is no such model.",
     408: "The body did not arrive in time.",
-    409: "Several workers serve, and each would have to be told.",
     413: "The body is too large.",
     422: "The model cannot be served, what served before goes on; or a parameter is refused.",
     429: "Too many loads wait.",
@@ -79,27 +78,21 @@ class ChangeRequest(BaseModel):
 ModelName = Annotated[str, Path(max_length=64, description="Name of the model and its folder.")]
 
 
-async def _control(state: StateOf) -> Registry:
-    """The registry, for clients that may change what is served.
+async def _control(state: StateOf) -> Group:
+    """All processes that serve, for clients that may change what they serve.
 
     Raises:
         DisabledError: the settings allow that to nobody.
-        ConflictError: other processes serve as well, which would not hear of it.
     """
     if not state.settings.allow_repository_control:
         raise DisabledError(
             "models are not loaded or unloaded by request here; the setting "
             "allow_repository_control (SIGHTLINE_ALLOW_REPOSITORY_CONTROL=true) allows it"
         )
-    if state.settings.workers > 1:
-        raise ConflictError(
-            "several workers serve, and a request reaches one of them; with the setting "
-            "watch_models each loads what is put into the models folder"
-        )
-    return state.registry
+    return state.group
 
 
-Control = Annotated[Registry, Depends(_control)]
+Control = Annotated[Group, Depends(_control)]
 
 
 def _json_body(model: type[BaseModel]) -> dict[str, Any]:
@@ -131,19 +124,20 @@ async def index(request: Request, state: StateOf) -> list[IndexEntry]:
     summary="Load a model, or what is in its folder now",
     response_class=Response,
     response_description="It serves.",
-    responses=_problems(403, 404, 408, 409, 413, 422, 429, 500, 503),
+    responses=_problems(403, 404, 408, 413, 422, 429, 500, 503),
     openapi_extra=_json_body(ChangeRequest),
 )
-async def load(request: Request, name: ModelName, state: StateOf, registry: Control) -> Response:
+async def load(request: Request, name: ModelName, state: StateOf, group: Control) -> Response:
     """Load what a model's folder holds now; answers once it serves.
 
     Files are held against their hashes, golden outputs are replayed, runs are warmed, and only then
     does it take the place of what served before, which finishes the requests it has. A model that
-    fails any of it is refused, and what served before goes on.
+    fails any of it is refused, and what served before goes on. Several workers load one after the
+    other.
     """
     _take_no_parameters(await _read(request, ChangeRequest, state))
     try:
-        await registry.load(name)
+        await group.change(Change("load", name))
     except asyncio.CancelledError:  # the server is past its grace; an answer is owed still
         raise NotReadyError("the service stopped before the model was loaded") from None
     return Response()
@@ -154,14 +148,14 @@ async def load(request: Request, name: ModelName, state: StateOf, registry: Cont
     summary="Take a model out of service",
     response_class=Response,
     response_description="It is gone.",
-    responses=_problems(403, 404, 408, 409, 413, 422, 503),
+    responses=_problems(403, 404, 408, 413, 422, 503),
     openapi_extra=_json_body(ChangeRequest),
 )
-async def unload(request: Request, name: ModelName, state: StateOf, registry: Control) -> Response:
+async def unload(request: Request, name: ModelName, state: StateOf, group: Control) -> Response:
     """Give a model no more requests; answers once those it has are done and its memory is free."""
     _take_no_parameters(await _read(request, ChangeRequest, state), besides=("unload_dependents",))
     try:
-        await registry.unload(name)
+        await group.change(Change("unload", name))
     except asyncio.CancelledError:
         raise NotReadyError("the service stopped before the model was unloaded") from None
     return Response()

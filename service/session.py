@@ -109,33 +109,11 @@ class RunsUnderWay:
         return told
 
 
-def configure(cpu_arena_mib: int) -> None:
-    """Set up the runtime once a process, before the first session.
-
-    Args:
-        cpu_arena_mib: the most memory all CPU runs together may hold; a run that would need
-            more fails alone.
-    """
-    ort.disable_telemetry_events()
-    ort.set_default_logger_severity(3)
-    with _arena_lock:
-        if not _arena_is_registered:
-            info = ort.OrtMemoryInfo(
-                "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
-            )
-            config = ort.OrtArenaCfg(
-                {"max_mem": cpu_arena_mib * _MIB, "arena_extend_strategy": 1}  # 1: as requested
-            )
-            ort.create_and_register_allocator(info, config)
-            _arena_is_registered.append(True)
-
-
-_arena_lock = threading.Lock()
-_arena_is_registered: list[bool] = []
-
-
 class CpuSession:
-    """A graph on the CPU: narrow for throughput, wide for a lone request."""
+    """A graph on the CPU: narrow for throughput, wide for a lone request.
+
+    The wide session is opened by the first run that is alone.
+    """
 
     def __init__(self, path: Path, variant: Variant, field: str, cpus: int) -> None:
         """Load the graph and hold it against its manifest.
@@ -145,9 +123,9 @@ class CpuSession:
         """
         self._narrow = _load(path, _options(threads=1), [CPU_PROVIDER])
         check_signature(self._narrow, variant, field)
-        self._wide = (
-            _load(path, _options(threads=cpus), [CPU_PROVIDER]) if cpus > 1 else self._narrow
-        )
+        self._path, self._cpus = path, cpus
+        self._wide = self._narrow if cpus == 1 else None
+        self._widening = threading.Lock()
         self._outputs = [spec.name for spec in variant.outputs]
         self._under_way = RunsUnderWay()
         self.end = self._under_way.end
@@ -156,7 +134,7 @@ class CpuSession:
 
     def run(self, items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:
         """See Session.run."""
-        session = self._wide if lone else self._narrow
+        session = self._widened() if lone else self._narrow
         batch = {name: stack([item[name] for item in items]) for name in items[0]}
         try:
             with self._under_way.one() as how:
@@ -169,6 +147,13 @@ class CpuSession:
             raise failure from error
         self._was_short = False
         return split(dict(zip(self._outputs, outputs, strict=True)), len(items))
+
+    def _widened(self) -> ort.InferenceSession:
+        """The wide session, opened by the first run that wants it: a variant may not be chosen."""
+        with self._widening:
+            if self._wide is None:
+                self._wide = _load(self._path, _options(self._cpus), [CPU_PROVIDER])
+            return self._wide
 
 
 class CudaSession:

@@ -61,6 +61,12 @@ class Settings(BaseSettings):
         description="Processes that serve together. CPUs, queues, connections, arenas and the "
         "memory for bodies are divided among them; each has its own copy of the models.",
     )
+    spare_workers: int | None = Field(
+        None,
+        ge=0,
+        description="Processes that have loaded the models and serve once a worker ends, at the "
+        "price of their memory; 1 where there are several workers, else none, if left out.",
+    )
     worker_timeout_s: Seconds = Field(
         20.0, description="Seconds a worker may say nothing; past it, it is replaced."
     )
@@ -185,6 +191,13 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """The limits a picture is held against."""
         return Limits(self.max_pixels, self.max_frames, self.max_aspect)
+
+    @property
+    def spares(self) -> int:
+        """Workers that are loaded and wait to serve."""
+        if self.spare_workers is None:
+            return int(self.workers > 1)
+        return self.spare_workers
 
     @property
     def run_memory_bytes(self) -> int:

@@ -10,10 +10,27 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from service import server
-from service.channel import UNUSABLE, Collect, Collected, Message, Scrape, Scraped, Sign
+from service.channel import (
+    UNUSABLE,
+    Assignment,
+    Collect,
+    Collected,
+    Done,
+    Loaded,
+    Message,
+    Order,
+    Scrape,
+    Scraped,
+    Sign,
+)
+from service.errors import NotFoundError, SightlineError
+from service.findings import Findings
+from service.group import Change
 from service.ledger import Ledger
 from service.settings import Settings
 from service.share import shares
@@ -52,13 +69,19 @@ class Supervisor:
         self._settings, self._listener, self._command = settings, listener, command
         self._shares = shares(settings)
         self._workers: dict[int, WorkerProcess] = {}
+        self._spares: dict[int, WorkerProcess] = {}
+        self._findings, self._without = Findings(), frozenset[str]()
+        self._changing = asyncio.Lock()
         self._failures = [0] * len(self._shares)
-        self._ledger = Ledger(lambda: sum(w.is_accepting for w in self._workers.values()))
+        self._ledger = Ledger(
+            accepting=lambda: sum(worker.is_accepting for worker in self._workers.values()),
+            spare=lambda: sum(spare.is_loaded for spare in self._spares.values()),
+        )
         self._stopping = asyncio.Event()
         self._stop_by = 0.0
         self._status = 0
         self._round = 0
-        self._scraping: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Keep the workers until a signal comes or none of them can be kept; the exit status."""
@@ -67,8 +90,11 @@ class Supervisor:
             loop.add_signal_handler(signum, self._on_signal, signum)
         try:
             async with asyncio.TaskGroup() as group:
-                for number in range(len(self._shares)):
+                count = len(self._shares)
+                for number in range(count):
                     group.create_task(self._keep(number))
+                for number in range(count, count + self._settings.spares):
+                    group.create_task(self._keep_spare(number))
         finally:
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(signum)
@@ -81,16 +107,11 @@ class Supervisor:
             # Liveness is answered while the first models load; where others serve, or have loaded,
             # a new worker lets them.
             is_early = number == 0 and not any(w.is_loaded for w in self._workers.values())
-            worker = await WorkerProcess.start(
-                self._command, self._listener, self._shares[number], number, is_early=is_early
-            )
+            worker = self._relief(number) or await self._start(number, is_early=is_early)
             worker.gone_at = gone_at
             self._workers[number] = worker
-            listening = asyncio.create_task(self._listen(worker))
-            if self._stopping.is_set():
-                worker.signal(signal.SIGTERM)
+            self._let_accept()
             reason = await self._outlive(worker)
-            await listening  # its last words are in the socket still
             gone_at = time.monotonic()
             del self._workers[number]
             self._ledger.depart(number)
@@ -99,10 +120,65 @@ class Supervisor:
                 self._judge(worker, reason)
                 await self._pause(self._failures[number])
 
-    async def _outlive(self, worker: WorkerProcess) -> str:
-        """Wait until a worker has ended, and see to it that it does; why it ended."""
+    async def _keep_spare(self, number: int) -> None:
+        """Have one more worker loaded than serve, whenever all of those are."""
+        failures = 0
+        while not self._stopping.is_set():
+            if len(self._workers) < len(self._shares) or not all(
+                worker.is_loaded for worker in self._workers.values()
+            ):
+                await self._rest(_GLANCE_S)
+                continue
+            spare = self._spares[number] = await self._start(number, is_early=False)
+            reason = await self._outlive(spare, partial(self._is_spare, spare))
+            if not self._is_spare(spare):  # it has taken a place
+                failures = 0
+                continue
+            del self._spares[number]
+            self._ledger.depart(number)
+            if not self._stopping.is_set():
+                log.error("a spare worker ended with status %s; starting another", spare.status)
+                self._ledger.restarts.labels(reason).inc()
+                failures += 1
+                await self._pause(failures)
+
+    async def _start(self, number: int, *, is_early: bool) -> WorkerProcess:
+        share = self._shares[min(number, len(self._shares) - 1)]
+        assignment = Assignment(share, is_early, self._findings, self._without)
+        worker = await WorkerProcess.start(self._command, self._listener, number, assignment)
+        worker.listening = asyncio.create_task(self._listen(worker))
+        if self._stopping.is_set():
+            worker.signal(signal.SIGTERM)
+        return worker
+
+    def _is_spare(self, worker: WorkerProcess) -> bool:
+        return self._spares.get(worker.number) is worker
+
+    def _relief(self, number: int) -> WorkerProcess | None:
+        """A spare worker that takes a place, best one that is loaded; None without one."""
+        spares = [spare for spare in self._spares.values() if spare.status is None]
+        spare = max(spares, key=lambda spare: spare.is_loaded, default=None)
+        if spare is not None:
+            del self._spares[spare.number]
+            self._ledger.rename(spare.number, number)
+            spare.number = number
+        return spare
+
+    def _all(self) -> Iterator[WorkerProcess]:
+        yield from self._workers.values()
+        yield from self._spares.values()
+
+    async def _outlive(
+        self, worker: WorkerProcess, concerns: Callable[[], bool] = lambda: True
+    ) -> str:
+        """Wait until a worker has ended, and see to it that it does; why it ended.
+
+        Args:
+            worker: to wait for.
+            concerns: whether it is the caller's still; if not, the waiting ends.
+        """
         reason = "died"
-        while not await worker.has_ended(_GLANCE_S):
+        while concerns() and not await worker.has_ended(_GLANCE_S):
             now = time.monotonic()
             if self._stopping.is_set():
                 if now > self._stop_by:
@@ -115,6 +191,9 @@ class Supervisor:
                 log.error("worker %d said nothing for %.0f s; killing it", worker.number, allowed)
                 reason = "hung"
                 worker.signal(signal.SIGKILL)
+        if concerns():
+            await worker.listening  # its last words are in the socket still
+            worker.channel.close()
         return reason
 
     def _judge(self, worker: WorkerProcess, reason: str) -> None:
@@ -134,9 +213,12 @@ class Supervisor:
     async def _pause(self, failures: int) -> None:
         """Wait the longer the more often a worker failed in a row; not at all the first time."""
         if failures:
-            pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (failures - 1))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+            await self._rest(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (failures - 1)))
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but not after the service is told to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _listen(self, worker: WorkerProcess) -> None:
         while message := await worker.channel.receive():
@@ -147,10 +229,13 @@ class Supervisor:
         if isinstance(message, Collected):
             self._ledger.report(worker.number, message)
         elif isinstance(message, Scrape):
-            scraping = asyncio.create_task(self._scrape(worker, message.number))
-            self._scraping.add(scraping)
-            scraping.add_done_callback(self._scraping.discard)
-        elif message == Sign("loaded"):
+            self._see_to(self._scrape(worker, message.number))
+        elif isinstance(message, Order):
+            self._see_to(self._pass_on(worker, message))
+        elif isinstance(message, Done):
+            worker.hear(message)
+        elif isinstance(message, Loaded):
+            self._findings.add(message.findings)
             worker.is_loaded = True
             self._let_accept()
         elif message == Sign("accepting"):
@@ -174,11 +259,48 @@ class Supervisor:
     async def _scrape(self, asker: WorkerProcess, number: int) -> None:
         """Collect all workers' metrics for one of them."""
         self._round += 1
-        asked = {n for n, worker in self._workers.items() if worker.has_spoken}
+        asked = [worker for worker in self._all() if worker.has_spoken]
         for each in asked:
-            self._workers[each].channel.send(Collect(self._round))
-        await self._ledger.collected(self._round, asked, _COLLECT_S)
+            each.channel.send(Collect(self._round))
+        numbers = {each.number for each in asked}
+        await self._ledger.collected(self._round, numbers, _COLLECT_S)
         asker.channel.send(Scraped(number, self._ledger.metrics()))
+
+    async def _pass_on(self, asker: WorkerProcess, order: Order) -> None:
+        """Let all workers make a change that one of them was asked for."""
+        async with self._changing:
+            failure = await self._change(order.change)
+        asker.channel.send(Done(order.number, failure))
+
+    async def _change(self, change: Change) -> SightlineError | None:
+        """Let one worker after the other make a change; why the first that failed did.
+
+        Workers that start meanwhile are among them, so that all serve the same in the end.
+        """
+        told, changed = set[WorkerProcess](), False
+        while worker := next((each for each in self._all() if each not in told), None):
+            told.add(worker)
+            while not worker.is_loaded and not await worker.has_ended(_GLANCE_S):
+                pass
+            done = await worker.carry_out(change)
+            if done is None:  # it has ended; the one that takes its place is told, too
+                continue
+            # One that has started meanwhile has not loaded what the others have unloaded.
+            if done.failure is not None and not (
+                changed and change.verb == "unload" and isinstance(done.failure, NotFoundError)
+            ):
+                return done.failure
+            changed = True
+            # Workers that start from now on do as those that are there.
+            self._without -= {change.name}
+            if change.verb == "unload":
+                self._without |= {change.name}
+        return None
+
+    def _see_to(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def _on_signal(self, signum: int) -> None:
         log.info("stopping the workers")
@@ -189,7 +311,7 @@ class Supervisor:
             self._stopping.set()
             self._stop_by = time.monotonic() + self._settings.shutdown_grace_s + _LAST_S
             self._listener.close()  # or the port would stay open until the last worker is gone
-        for worker in self._workers.values():
+        for worker in self._all():
             worker.signal(signum)
 
 

@@ -1,12 +1,14 @@
 """Which variant of a model to serve: measured on the device, among those good enough."""
 
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 
 from service.contract import Manifest, Precision
 from service.device import Kind
 from service.errors import GraphError
+from service.findings import Candidates
 from service.golden import Golden, items
 from service.session import Session
 
@@ -32,6 +34,7 @@ def choose(
     kind: Kind,
     wanted: str,
     max_quality_loss: float,
+    known: MutableMapping[Candidates, Precision],
 ) -> tuple[Precision, Sessions, float]:
     """Open the variant to serve.
 
@@ -46,6 +49,7 @@ def choose(
         kind: of the device.
         wanted: a precision, or ``"auto"`` for the fastest here whose quality holds.
         max_quality_loss: the share of any fp32 metric that ``auto`` may give up.
+        known: what was chosen before on this device; what is chosen now is added.
 
     Returns:
         The precision, its sessions and the deviation of its golden outputs.
@@ -66,6 +70,13 @@ def choose(
         if precision in manifest.precisions
         and quality_loss(manifest, precision) <= max_quality_loss
     ] or [manifest.precisions[0]]
+    key = tuple(_hashes(manifest, candidates))
+    if key in known:
+        try:
+            sessions = open_variant(known[key])
+            return known[key], sessions, replay(known[key], sessions)
+        except GraphError as error:
+            log.warning("%s: what was chosen before fails now: %s", manifest.name, error)
     opened: dict[Precision, tuple[Sessions, float]] = {}
     failures: list[GraphError] = []
     for precision in candidates:
@@ -79,11 +90,21 @@ def choose(
         raise failures[0]
     fastest = next(iter(opened))
     if len(opened) > 1:
-        seconds = {precision: _seconds(each, golden) for precision, (each, _) in opened.items()}
+        seconds = dict.fromkeys(opened, math.inf)
+        for _ in range(_TIMED_RUNS):  # by turns: what else the machine does slows all alike
+            for precision, (each, _) in opened.items():
+                seconds[precision] = min(seconds[precision], _seconds(each, golden))
         fastest = min(seconds, key=lambda precision: seconds[precision])
         times = ", ".join(f"{precision} takes {1e3 * s:.1f} ms" for precision, s in seconds.items())
         log.info("%s: %s, so %s is served", manifest.name, times, fastest)
+    known[key] = fastest
     return fastest, *opened[fastest]
+
+
+def _hashes(manifest: Manifest, precisions: Iterable[Precision]) -> Iterator[str]:
+    for role in sorted(manifest.graphs):
+        for precision in precisions:
+            yield manifest.graphs[role][precision].sha256
 
 
 def quality_loss(manifest: Manifest, precision: Precision) -> float:
@@ -98,12 +119,8 @@ def quality_loss(manifest: Manifest, precision: Precision) -> float:
 
 
 def _seconds(sessions: Sessions, golden: Golden) -> float:
-    """Seconds a lone item takes through every role: the best of a few warm runs."""
-
-    def once() -> float:
-        started = time.perf_counter()
-        for role, session in sessions.items():
-            session.run(items(golden, role, "input")[:1])
-        return time.perf_counter() - started
-
-    return min(once() for _ in range(_TIMED_RUNS))
+    """Seconds a single item takes through every role."""
+    started = time.perf_counter()
+    for role, session in sessions.items():
+        session.run(items(golden, role, "input")[:1])
+    return time.perf_counter() - started

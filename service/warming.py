@@ -13,8 +13,9 @@ log = logging.getLogger(__name__)
 def warm(sessions: Sessions, golden: Golden, max_batch: int) -> None:
     """Run every role on its golden inputs in batches of several sizes, the largest among them.
 
-    A batch that fails is told in the log and no more: a model's batches are halved where one is too
-    large for the memory there is, and the items alone have been run by ``golden.replay``.
+    The smallest is run as a lone request's is, which opens what only those need. A batch that fails
+    is told in the log and no more: a model's batches are halved where one is too large for the
+    memory there is, and the items alone have been run by ``golden.replay``.
 
     Args:
         sessions: open graphs by role.
@@ -25,7 +26,8 @@ def warm(sessions: Sessions, golden: Golden, max_batch: int) -> None:
         given = items(golden, role, "input")
         for size in batch_sizes(max_batch):
             try:
-                session.run([given[index % len(given)] for index in range(size)])
+                # One item comes alone; run beside others it has been by ``golden.replay``.
+                session.run([given[index % len(given)] for index in range(size)], lone=size == 1)
             except InferenceError:
                 log.warning("%s cannot run %d items at once here; batches are halved", role, size)
                 break

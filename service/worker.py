@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Iterable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
 
@@ -22,12 +23,17 @@ from service.channel import (
     Channel,
     Collect,
     Collected,
+    Done,
+    Loaded,
+    Message,
+    Order,
     Scrape,
     Scraped,
     Sign,
     receive_first,
 )
 from service.errors import NotReadyError, SightlineError
+from service.group import Apply, Change
 from service.logs import configure_logging
 
 log = logging.getLogger(__name__)
@@ -44,25 +50,27 @@ class Member:
 
     is_restarted = True
 
-    def __init__(self, end: socket.socket, *, is_early: bool) -> None:
+    def __init__(self, end: socket.socket, assignment: Assignment) -> None:
         """Nothing is said yet.
 
         Args:
             end: of the channel to the supervisor.
-            is_early: whether connections are accepted while models load.
+            assignment: what this worker is to be.
         """
         self.status = 0
-        self._end, self._is_early = end, is_early
+        self.findings, self.without = assignment.findings, assignment.without
+        self._end, self._is_early = end, assignment.is_early
         self._may_accept = asyncio.Event()
-        self._scrapes: dict[int, asyncio.Future[list[Metric]]] = {}
+        self._answers: dict[int, asyncio.Future[Any]] = {}
         self._number = 0
+        self._orders: set[asyncio.Task[None]] = set()
 
-    async def join(self, loading: Awaitable[object], own: CollectorRegistry) -> None:
+    async def join(self, loading: Awaitable[object], own: CollectorRegistry, apply: Apply) -> None:
         """Return once this worker may accept connections.
 
         A worker that takes a dead one's place lets the others serve until its models are loaded.
         """
-        self._own, self._loop = own, asyncio.get_running_loop()
+        self._own, self._apply, self._loop = own, apply, asyncio.get_running_loop()
         self._channel = await Channel.over(self._end)
         self._tasks = [
             asyncio.create_task(work)
@@ -91,17 +99,19 @@ class Member:
             NotReadyError: the supervisor does not answer.
         """
         self._number += 1
-        number = self._number
-        future: asyncio.Future[list[Metric]] = self._loop.create_future()
-        self._scrapes[number] = future
-        self._channel.send(Scrape(number))
         try:
             async with asyncio.timeout(_SCRAPE_S):
-                return await future
+                scraped: Scraped = await self._ask(Scrape(self._number))
         except TimeoutError:
             raise NotReadyError("the metrics of the other workers do not come") from None
-        finally:
-            del self._scrapes[number]
+        return scraped.metrics
+
+    async def change(self, change: Change) -> None:
+        """Make a change in all workers; see Group.change."""
+        self._number += 1
+        done: Done = await self._ask(Order(self._number, change))
+        if done.failure is not None:
+            raise done.failure
 
     def give_up(self, reason: str) -> None:
         """End with status 1; the supervisor starts another worker."""
@@ -109,16 +119,43 @@ class Member:
         self.status = 1
         os.kill(os.getpid(), signal.SIGTERM)
 
+    async def _ask(self, message: Scrape | Order) -> Any:
+        """Send a message and wait for what answers its number."""
+        answer = self._answers[message.number] = self._loop.create_future()
+        self._channel.send(message)
+        try:
+            return await answer
+        finally:
+            del self._answers[message.number]
+
+    async def _carry_out(self, order: Order) -> None:
+        failure: SightlineError | None = None
+        try:
+            await self._apply(order.change)
+        except SightlineError as error:
+            failure = error.with_traceback(None)
+        except Exception:
+            log.exception("to %s %s failed", order.change.verb, order.change.name)
+            failure = SightlineError("an unexpected error; the log has the details")
+        self._channel.send(Done(order.number, failure))
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, Collect):
+            self._channel.send(Collected(message.number, list(self._own.collect())))
+        elif isinstance(message, Order):
+            task = asyncio.create_task(self._carry_out(message))
+            self._orders.add(task)
+            task.add_done_callback(self._orders.discard)
+        elif isinstance(message, (Scraped, Done)):
+            answer = self._answers.get(message.number)
+            if answer is not None and not answer.done():
+                answer.set_result(message)
+        elif message == Sign("accept"):
+            self._may_accept.set()
+
     async def _listen(self) -> None:
         while message := await self._channel.receive():
-            if isinstance(message, Collect):
-                self._channel.send(Collected(message.number, list(self._own.collect())))
-            elif isinstance(message, Scraped):
-                future = self._scrapes.get(message.number)
-                if future is not None and not future.done():
-                    future.set_result(message.metrics)
-            elif message == Sign("accept"):
-                self._may_accept.set()
+            self._hear(message)
         log.error("the supervisor is gone; stopping")
         os.kill(os.getpid(), signal.SIGTERM)
         self._may_accept.set()
@@ -134,7 +171,7 @@ class Member:
 
     async def _tell_when_loaded(self, loading: Awaitable[object]) -> None:
         await loading
-        self._channel.send(Sign("loaded"))
+        self._channel.send(Loaded(self.findings))
 
 
 def main(arguments: list[str]) -> int:
@@ -147,7 +184,7 @@ def main(arguments: list[str]) -> int:
     assert isinstance(assignment, Assignment)
     settings = assignment.settings
     configure_logging(settings.log_level, settings.log_format)
-    group = Member(end, is_early=assignment.is_early)
+    group = Member(end, assignment)
     try:
         return server.serve(settings, group, [listener])
     except (SightlineError, OSError) as error:

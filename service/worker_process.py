@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from service.channel import Assignment, Channel
-from service.settings import Settings
+from service.channel import Assignment, Channel, Done, Order
+from service.group import Change
 
 COMMAND = (sys.executable, "-m", "service.worker")
 
@@ -18,7 +18,8 @@ class WorkerProcess:
     """One process, from its start to its end.
 
     Attributes:
-        number: of the worker; the process that takes its place has the same.
+        number: of the worker; the process that takes its place has the same. A spare one has one of
+            its own until it takes a place.
         channel: to it.
         is_early: it accepts connections while its models load.
         is_loaded: its models are loaded.
@@ -27,6 +28,7 @@ class WorkerProcess:
         heard_at: when it last said something, or began.
         began_at: when it began.
         gone_at: when the process was gone whose place it takes; None if it takes nobody's.
+        listening: takes what it says until it is gone.
     """
 
     def __init__(
@@ -38,6 +40,9 @@ class WorkerProcess:
         self.is_loaded = self.is_accepting = self.has_spoken = False
         self.heard_at = self.began_at = time.monotonic()
         self.gone_at: float | None = None
+        self.listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._orders: dict[int, asyncio.Future[Done]] = {}
+        self._number = 0
         self._ended = asyncio.create_task(process.wait())
 
     @classmethod
@@ -45,19 +50,16 @@ class WorkerProcess:
         cls,
         command: Sequence[str],
         listener: socket.socket,
-        settings: Settings,
         number: int,
-        *,
-        is_early: bool,
+        assignment: Assignment,
     ) -> "WorkerProcess":
         """Start a process and tell it what it is to be.
 
         Args:
             command: to run, with the numbers of two sockets added.
             listener: it accepts connections from.
-            settings: of the worker.
             number: of the worker.
-            is_early: whether it accepts connections while its models load.
+            assignment: what it is to be.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -66,8 +68,8 @@ class WorkerProcess:
                 *command, *map(str, inherited), pass_fds=inherited, stdin=asyncio.subprocess.DEVNULL
             )
         channel = await Channel.over(ours)
-        channel.send(Assignment(settings, number, is_early))
-        return cls(process, channel, number, is_early=is_early)
+        channel.send(assignment)
+        return cls(process, channel, number, is_early=assignment.is_early)
 
     @property
     def status(self) -> int | None:
@@ -78,6 +80,21 @@ class WorkerProcess:
         """Wait up to ``timeout_s`` for its end; whether it came."""
         await asyncio.wait({self._ended}, timeout=timeout_s)
         return self._ended.done()
+
+    async def carry_out(self, change: Change) -> Done | None:
+        """Let it make a change; None if it ends before it has done so."""
+        self._number += 1
+        number, done = self._number, asyncio.get_running_loop().create_future()
+        self._orders[number] = done
+        self.channel.send(Order(number, change))
+        await asyncio.wait({done, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+        del self._orders[number]
+        return done.result() if done.done() else None
+
+    def hear(self, done: Done) -> None:
+        """Take its answer to an order."""
+        if (order := self._orders.get(done.number)) is not None:
+            order.set_result(done)
 
     def signal(self, signum: int) -> None:
         """Send a signal; harmless if the process is gone."""

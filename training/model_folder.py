@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
+from service.arena import configure
 from service.contract import (
     GOLDEN_FILE,
     MANIFEST_FILE,
@@ -28,7 +29,7 @@ from service.contract import (
 )
 from service.device import Device, available_cpus
 from service.golden import Deviation, replay, tensorwise
-from service.session import Arrays, Session, configure, open_session, stack
+from service.session import Arrays, Session, open_session, stack
 from training.card import Card, render
 from training.golden import write_arrays
 from training.onnx_file import save, variant

@@ -35,11 +35,12 @@ def server(models: Path) -> Iterator[Server]:
     with Server(models, *WORKERS) as running:
         running.wait_until_ready()
         until(lambda: running.metric("workers") == 2)
+        until(lambda: running.metric("spare_workers") == 1)
         yield running
 
 
 def workers_of(server: Server) -> list[int]:
-    """The process ids of the workers."""
+    """The process ids of the workers, in the order they started; the last is the spare one."""
     text = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
     return [int(pid) for pid in text.split()]
 
@@ -96,10 +97,12 @@ class Load:
             connection.close()
 
 
-def test_a_killed_worker_costs_its_requests_in_flight_and_comes_back(server: Server) -> None:
+def test_a_killed_worker_costs_its_requests_in_flight_and_the_spare_takes_its_place(
+    server: Server,
+) -> None:
     clients = 8
     before = workers_of(server)
-    assert len(before) == 2
+    assert len(before) == 3
     with Load(server, clients) as load:
         until(lambda: len(load.statuses) > 50)
         os.kill(before[0], signal.SIGKILL)
@@ -110,7 +113,9 @@ def test_a_killed_worker_costs_its_requests_in_flight_and_comes_back(server: Ser
     assert set(load.statuses) == {200}
     # Each client had one request in flight, and those of the other worker lost nothing.
     assert len(load.broken) < clients
+    until(lambda: server.metric("spare_workers") == 1)
     assert len(set(workers_of(server)) - set(before)) == 1
+    assert len(workers_of(server)) == 3
     assert server.metric("worker_restarts_total") == 1
     assert server.stop() == 0
 
@@ -121,7 +126,8 @@ def test_counts_are_of_all_workers_and_do_not_fall_when_one_dies(server: Server)
     counted = server.metric("pictures_total")
     assert counted == len(load.statuses)
     text = server.get("/metrics")[1]
-    assert len(re.findall(r"^process_resident_memory_bytes{worker=", text, re.MULTILINE)) == 3
+    shown = re.findall(r"^process_resident_memory_bytes{worker=", text, re.MULTILINE)
+    assert len(shown) == 4  # the spare one and the supervisor among them
     assert server.metric("in_flight") == 0
     # A scrape is a report, so nothing of what was counted is lost.
     os.kill(workers_of(server)[0], signal.SIGKILL)
@@ -137,7 +143,7 @@ def test_a_hung_worker_is_replaced(models: Path) -> None:
         hung = workers_of(server)[0]
         os.kill(hung, signal.SIGSTOP)
         until(lambda: not is_alive(hung))
-        until(lambda: len(workers_of(server)) == 2)
+        until(lambda: len(workers_of(server)) == 3)
         server.wait_until_ready()
         until(lambda: server.metric("worker_restarts_total") == 1)
         assert any("said nothing" in line for line in server.log)
@@ -176,3 +182,42 @@ def test_every_worker_answers_for_itself(server: Server) -> None:
         status, body = server.get("/readyz")
         assert status == 200
         assert json.loads(body)["models"] == ["tiny"]
+
+
+def names(server: Server) -> set[str]:
+    """What is served, as whichever worker takes the connection says."""
+    return {model["name"] for model in json.loads(server.get("/models")[1])}
+
+
+def test_loads_and_unloads_reach_all_workers_and_those_that_start_later(models: Path) -> None:
+    flags = (*WORKERS, "--allow-repository-control", "true")
+    with Server(models, *flags) as server:
+        server.wait_until_ready()
+        until(lambda: server.metric("workers") == 2)
+
+        def ask(verb: str, name: str) -> int:
+            connection = server.connect()
+            connection.request("POST", f"/v2/repository/models/{name}/{verb}")
+            status = connection.getresponse().status
+            connection.close()
+            return status
+
+        assert ask("load", "late") == 404
+        Tiny(name="late").write(models)
+        assert ask("load", "late") == 200
+        assert [names(server) for _ in range(20)] == [{"tiny", "late"}] * 20
+        (models / "late/1/model.fp32.onnx").write_bytes(b"no graph")
+        assert ask("load", "late") == 422
+        assert [names(server) for _ in range(20)] == [{"tiny", "late"}] * 20
+        assert ask("unload", "tiny") == 200
+        assert [names(server) for _ in range(20)] == [{"late"}] * 20
+        assert ask("unload", "tiny") == 404
+        # A worker that starts now finds the folder, and loads nothing that was unloaded.
+        until(lambda: server.metric("spare_workers") == 1)
+        for pid in workers_of(server):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: server.metric("worker_restarts_total") == 3)
+        server.wait_until_listening()
+        assert ask("load", "tiny") == 200
+        assert [names(server) for _ in range(20)] == [{"tiny"}] * 20  # the other is broken
+        assert server.stop() == 0

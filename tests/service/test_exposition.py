@@ -81,7 +81,7 @@ def test_only_what_was_counted_outlasts_a_worker() -> None:
 
 async def test_the_ledger_keeps_what_workers_counted_that_are_gone() -> None:
     first, second = two()
-    ledger = Ledger(lambda: 2)
+    ledger = Ledger(lambda: 2, lambda: 1)
     ledger.report(0, Collected(0, first.metrics()))
     ledger.report(1, Collected(0, second.metrics()))
     ledger.depart(1)
@@ -96,12 +96,22 @@ async def test_the_ledger_keeps_what_workers_counted_that_are_gone() -> None:
     assert found['done_total{how="well"}'] == 6
     assert found["took_count"] == 3
     assert found["sightline_workers"] == 2
+    assert found["sightline_spare_workers"] == 1
     assert found['sightline_worker_restarts_total{reason="hung"}'] == 0
     assert found['process_open_fds{worker="supervisor"}'] > 0
 
 
+async def test_a_report_that_is_waited_for_may_come_under_a_new_name() -> None:
+    ledger = Ledger(lambda: 2, lambda: 0)
+    waiting = asyncio.create_task(ledger.collected(7, {2}, 60.0))
+    await asyncio.sleep(0)
+    ledger.rename(2, 0)
+    ledger.report(0, Collected(7, []))
+    await asyncio.wait_for(waiting, 30.0)
+
+
 async def test_the_ledger_waits_for_those_who_were_asked_unless_they_are_gone_or_late() -> None:
-    ledger = Ledger(lambda: 3)
+    ledger = Ledger(lambda: 3, lambda: 1)
     waiting = asyncio.create_task(ledger.collected(7, {0, 1, 2}, 60.0))
     await asyncio.sleep(0)
     ledger.report(0, Collected(7, []))

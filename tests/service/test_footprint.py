@@ -9,6 +9,7 @@ from fabricate import TinySegmenter, TinyStylizer
 
 from service import footprint
 from service.contract import Manifest, Variant, read_manifest
+from service.findings import Run
 from service.footprint import measure, sized
 from service.golden import items, read_golden
 from service.session import Arrays
@@ -27,7 +28,7 @@ def test_a_run_of_any_size_takes_no_more_than_was_foretold(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     path, variant, item = main_of(TinyStylizer().write(tmp_path))
-    rate = measure(path, variant, item)
+    rate = measure(path, variant, item, {})
     assert rate is not None
     larger = {**item, "images": np.zeros((*size, 3), np.uint8)}
     taken = footprint._in_a_process(path, larger)
@@ -44,8 +45,8 @@ def test_only_inputs_whose_size_is_chosen_count(tmp_path: Path) -> None:
 
 def test_one_file_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, variant, item = main_of(TinySegmenter(resize="pad_to_multiple").write(tmp_path))
-    monkeypatch.setattr(footprint, "_known", {})
-    measured, calls = measure(path, variant, item), list[Path]()
+    known: dict[Run, float] = {}
+    measured, calls = measure(path, variant, item, known), list[Path]()
     assert measured is not None
 
     def counted(again: Path, _: Arrays) -> int:
@@ -53,20 +54,17 @@ def test_one_file_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return 1
 
     monkeypatch.setattr(footprint, "_in_a_process", counted)
-    assert measure(path, variant, item) == measured
+    assert measure(path, variant, item, known) == measured
     assert not calls
-    measure(path, variant.model_copy(update={"sha256": "0" * 64}), item)
+    measure(path, variant.model_copy(update={"sha256": "0" * 64}), item, known)
     assert calls == [path]
 
 
-def test_what_cannot_be_measured_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_measured_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, variant, item = main_of(TinyStylizer().write(tmp_path))
-    monkeypatch.setattr(footprint, "_known", {})
     path.write_bytes(b"no graph")
     with caplog.at_level(logging.WARNING):
-        assert measure(path, variant, item) is None
+        assert measure(path, variant, item, {}) is None
     assert "cannot be measured" in caplog.text
     assert str(path) in caplog.text
 
@@ -75,7 +73,6 @@ def test_no_process_to_measure_in_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, variant, item = main_of(TinyStylizer().write(tmp_path))
-    monkeypatch.setattr(footprint, "_known", {})
     monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
-    assert measure(path, variant, item) is None
+    assert measure(path, variant, item, {}) is None
     assert "cannot be measured" in caplog.text

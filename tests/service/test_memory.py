@@ -8,9 +8,9 @@ import onnxruntime as ort
 import pytest
 from fabricate import Tiny
 
+from service.arena import configure
 from service.device import CPU_PROVIDER
 from service.memory import give_back
-from service.session import configure
 
 
 def resident_mib() -> float:

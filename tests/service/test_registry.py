@@ -1,9 +1,11 @@
 """Which models serve, which were refused, and which one a request means."""
 
 import asyncio
+import itertools
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from fastapi import FastAPI
 from service.admission import Admission
 from service.app import create_app
 from service.device import Device
-from service.errors import NotFoundError, NotReadyError
+from service.errors import GraphError, NotFoundError, NotReadyError
 from service.loading import Loader
 from service.registry import Registry, model_folders
 from service.settings import Settings
@@ -30,9 +32,9 @@ async def registry_over(tmp_path: Path) -> AsyncIterator[Registries]:
     """Makes loaded registries over ``tmp_path`` and closes them."""
     made: list[Registry] = []
 
-    def make(load: bool = True, **settings: Any) -> Registry:
+    def make(load: bool = True, cpus: int = 1, **settings: Any) -> Registry:
         chosen = Settings(models=tmp_path, **settings)
-        loader = Loader(chosen, Device("cpu", 1), TASKS, Telemetry(), in_service=Admission())
+        loader = Loader(chosen, Device("cpu", cpus), TASKS, Telemetry(), in_service=Admission())
         registry = Registry(loader)
         made.append(registry)
         if load:
@@ -93,6 +95,36 @@ def test_a_model_that_breaks_the_loader_itself_does_not_keep_the_others_from_ser
     assert list(registry.models) == ["good"]
     assert "unexpected error" in registry.refused["bad"]
     assert "no room" in caplog.text
+
+
+def test_models_that_were_unloaded_are_left_out(tmp_path: Path, registry_over: Registries) -> None:
+    for name in ("a", "b"):
+        Tiny(name=name).write(tmp_path)
+    registry = registry_over(load=False)
+    registry.load_all(without={"a", "other"})
+    assert list(registry.models) == ["b"]
+
+
+def test_what_fails_beside_others_is_tried_again_alone(
+    tmp_path: Path, registry_over: Registries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the arena has no room for two models' first runs at the same time."""
+    names = ["a", "b", "c"]
+    for name in names:
+        Tiny(name=name).write(tmp_path)
+    corrupt(Tiny(name="bad").write(tmp_path))
+    load, calls, both = Loader.load, itertools.count(), threading.Barrier(2, timeout=30)
+
+    def crowded(self: Loader, folder: Path) -> Any:
+        if next(calls) < 2:
+            both.wait()
+            raise GraphError("no room for both")
+        return load(self, folder)
+
+    monkeypatch.setattr(Loader, "load", crowded)
+    registry = registry_over(cpus=2)
+    assert list(registry.models) == names
+    assert list(registry.refused) == ["bad"]
 
 
 def test_before_loading_nothing_is_ready(tmp_path: Path, registry_over: Registries) -> None:
@@ -240,7 +272,7 @@ async def test_readyz_says_why_when_nothing_is_served(tmp_path: Path) -> None:
 async def test_a_failure_of_loading_as_a_whole_is_logged_and_liveness_still_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def load_all(_: Registry) -> None:
+    def load_all(_: Registry, __: Collection[str]) -> None:
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(Registry, "load_all", load_all)

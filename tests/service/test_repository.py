@@ -106,18 +106,6 @@ async def test_control_is_refused_unless_allowed_and_the_problem_names_the_setti
         assert (await http.post(INDEX)).json()[0]["state"] == "READY"
 
 
-async def test_several_workers_refuse_what_would_reach_only_one_of_them(
-    tmp_path: Path, serving: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Tiny().write(tmp_path)
-    monkeypatch.setenv("SIGHTLINE_WORKERS", "2")
-    async with serving() as http:
-        for path in (LOAD, UNLOAD):
-            response = await http.post(path.format("tiny"))
-            assert response.status_code == 409
-            assert "watch_models" in response.json()["detail"]
-
-
 @pytest.mark.parametrize(
     ("path", "body", "status", "detail"),
     [

@@ -14,6 +14,7 @@ from fabricate import Tiny, TinyCaptioner, sha256
 from onnx import TensorProto, helper
 
 from service import session as session_module
+from service.arena import configure
 from service.contract import Parity, TensorSpec, Variant, read_manifest
 from service.device import CPU_PROVIDER, CUDA_PROVIDER, Device
 from service.errors import DeviceError, GraphError, InferenceError
@@ -21,7 +22,6 @@ from service.session import (
     CpuSession,
     CudaSession,
     Session,
-    configure,
     open_session,
     split,
     stack,
@@ -89,10 +89,12 @@ def test_every_item_of_a_batch_gets_its_own_outputs(
 
 def test_narrow_and_wide_runs_agree(folder: Path, variant: Variant) -> None:
     session = CpuSession(folder / variant.file, variant, "main", 2)
-    assert session._narrow is not session._wide
     items = pictures(3)
-    for narrow, wide in zip(session.run(items), session.run(items, lone=True), strict=True):
+    alike = session.run(items)
+    assert session._wide is None  # until a run wants it
+    for narrow, wide in zip(alike, session.run(items, lone=True), strict=True):
         np.testing.assert_array_equal(narrow["logits"], wide["logits"])
+    assert session._wide not in (None, session._narrow)
 
 
 @pytest.mark.parametrize("bound", [False, True], ids=["cpu", "bound"])
@@ -309,7 +311,8 @@ from onnx import TensorProto, helper
 from service.contract import Parity, TensorSpec, Variant
 from service.device import Device
 from service.errors import InferenceError
-from service.session import configure, open_session
+from service.arena import configure
+from service.session import open_session
 
 path = Path(sys.argv[1])
 floats = TensorProto.FLOAT
@@ -372,7 +375,8 @@ import onnx
 from onnx import TensorProto, helper
 from service.contract import Parity, TensorSpec, Variant
 from service.device import Device
-from service.session import configure, open_session
+from service.arena import configure
+from service.session import open_session
 
 path, floats = Path(sys.argv[1]), TensorProto.FLOAT
 graph = helper.make_graph(

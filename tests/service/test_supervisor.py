@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from service import supervisor
-from service.channel import UNUSABLE, Sign, framed
+from service.channel import UNUSABLE, Loaded, Sign, framed
+from service.findings import Findings
 from service.settings import Settings
 from service.supervisor import Supervisor, listening
 
@@ -39,9 +40,12 @@ if how.isdecimal():
     sys.exit(int(how))
 if how == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+end.recv(1 << 20)  # what it is to be
 end.sendall(life)
 if how != "slow":
-    end.sendall(loaded + accepting)
+    end.sendall(loaded)
+    end.recv(1 << 20)  # that it may accept
+    end.sendall(accepting)
 while how != "mute":
     end.sendall(life)
     time.sleep(0.02)
@@ -89,10 +93,12 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def supervised(folder: Path, hows: str, **settings: float) -> AsyncIterator[Run]:
-    signs = [framed(Sign(of)).hex() for of in ("life", "loaded", "accepting")]
+    messages = (Sign("life"), Loaded(Findings()), Sign("accepting"))
+    signs = [framed(message).hex() for message in messages]
     command = [sys.executable, "-S", "-c", WORKER, str(folder), hows, *signs]
     with listening("127.0.0.1", 0) as listener:
-        chosen = Settings(**{"workers": 2, "shutdown_grace_s": 30.0, **settings})  # type: ignore[arg-type]
+        ours = {"workers": 2, "spare_workers": 0, "shutdown_grace_s": 30.0}
+        chosen = Settings(**{**ours, **settings})  # type: ignore[arg-type]
         one = Supervisor(chosen, listener, command)
         run = Run(one, asyncio.create_task(one.run()), folder)
         try:
@@ -125,6 +131,42 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_time_is_told(tmp_path
         assert run.sample("sightline_worker_restarts_total") == 1
         assert run.sample("sightline_worker_recovery_seconds_count") == 1
         assert run.sample("sightline_workers") == 2
+
+
+async def test_a_spare_takes_the_place_of_one_that_is_killed_and_gets_a_successor(
+    tmp_path: Path,
+) -> None:
+    async with supervised(tmp_path, "good", spare_workers=1) as run:
+        await run.accepting(2)
+        await run.until(lambda: run.sample("sightline_spare_workers") == 1)
+        workers, (spare,) = run.supervisor._workers, run.supervisor._spares.values()
+        assert not spare.is_accepting
+        assert len(run.pids()) == 3
+        os.kill(run.pids()[0], signal.SIGKILL)
+        await run.until(lambda: spare in workers.values())
+        await run.accepting(2)
+        assert run.sample("sightline_worker_recovery_seconds_count") == 1
+        await run.until(lambda: run.sample("sightline_spare_workers") == 1)
+        assert len(run.pids()) == 4
+        assert run.sample("sightline_workers") == 2
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await run.status() == 0
+
+
+async def test_a_spare_that_dies_costs_nothing_and_is_replaced(tmp_path: Path) -> None:
+    async with supervised(tmp_path, "good,good,1,1,good", spare_workers=1) as run:
+        await run.until(lambda: run.sample("sightline_spare_workers") == 1)
+        assert len(run.pids()) == 5
+        assert run.sample("sightline_worker_restarts_total") == 2
+        assert run.sample("sightline_workers") == 2
+
+
+async def test_a_spare_waits_until_all_that_serve_are_loaded(tmp_path: Path) -> None:
+    async with supervised(tmp_path, "slow,good", spare_workers=1) as run:
+        await run.until(lambda: any(w.is_loaded for w in run.supervisor._workers.values()))
+        await asyncio.sleep(0.1)
+        assert len(run.pids()) == 2
+        assert not run.supervisor._spares
 
 
 async def test_a_worker_that_says_nothing_any_more_is_killed_and_replaced(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from fabricate import Tiny
 from service.contract import Manifest, Precision, read_manifest
 from service.device import Kind
 from service.errors import GraphError
+from service.findings import Candidates
 from service.golden import Golden, read_golden
 from service.session import Arrays
 from service.variant import Sessions, choose, quality_loss
@@ -29,6 +30,7 @@ class Bench:
         self.golden: Golden = read_golden(folder / "golden.npz")
         self.seconds, self.wrong = seconds, wrong
         self.opened: list[Precision] = []
+        self.known: dict[Candidates, Precision] = {}
         self.now = 0.0
         monkeypatch.setattr("service.variant.time.perf_counter", lambda: self.now)
 
@@ -43,6 +45,7 @@ class Bench:
             kind=kind,
             wanted=wanted,
             max_quality_loss=max_quality_loss,
+            known=self.known,
         )
         session = sessions["main"]
         assert isinstance(session, Timed)
@@ -159,6 +162,30 @@ def test_when_no_variant_is_right_the_first_says_why(
     bench = Bench(monkeypatch, folder, {}, wrong=["fp32", "int8"])
     with pytest.raises(GraphError, match="fp32: golden outputs differ"):
         bench.choose()
+
+
+def test_what_was_chosen_before_is_opened_alone(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    first = Bench(monkeypatch, folder, {"fp32": 3.0, "int8": 1.0})
+    assert first.choose() == "int8"
+    again = Bench(monkeypatch, folder, {})
+    again.known = first.known
+    assert again.choose() == "int8"
+    assert again.opened == ["int8"]
+
+
+def test_what_was_chosen_before_and_is_wrong_now_is_chosen_anew(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = Bench(monkeypatch, folder, {"fp32": 3.0, "int8": 1.0})
+    first.choose()
+    again = Bench(monkeypatch, folder, {"fp32": 3.0}, wrong=["int8"])
+    again.known = first.known
+    with caplog.at_level(logging.WARNING):
+        assert again.choose() == "fp32"
+    assert "what was chosen before fails now" in caplog.text
+    assert set(again.known.values()) == {"fp32"}
 
 
 def test_a_model_with_nothing_the_device_likes_serves_what_it_has(

@@ -18,7 +18,7 @@ class Recording:
         self.most, self.batches = most, list[list[int]]()
 
     def run(self, items: Sequence[Arrays], *, lone: bool = False) -> list[Arrays]:
-        assert not lone
+        assert lone == (len(items) == 1)
         self.batches.append([int(item["images"][0]) for item in items])
         if len(items) > self.most:
             raise InferenceError("too much")
