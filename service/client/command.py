@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import sys
+import threading
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from service.client.errors import SightlineClientError, UnreachableError
 from service.client.flags import parse
@@ -57,16 +58,40 @@ def run(words: Sequence[str]) -> int:
     except (PlacesError, ValueError) as error:
         _complain(str(error))
         return 2
+    interrupts = 0
+
+    def interrupt(*_: object) -> NoReturn:
+        nonlocal interrupts
+        interrupts += 1
+        raise KeyboardInterrupt
+
+    with _on_sigint(interrupt):
+        try:
+            with client:
+                return _ask_all(client, errands, kind, options)
+        except BrokenPipeError:
+            # Whoever read the answers has gone; what is left in the buffer has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except (KeyboardInterrupt, RuntimeError):
+            # An interrupt between two steps of a lock comes out as an error about that lock.
+            if not interrupts:
+                raise
+            _complain("interrupted")
+            return 128 + signal.SIGINT
+
+
+@contextlib.contextmanager
+def _on_sigint(handler: Callable[..., NoReturn]) -> Iterator[None]:
+    """Let a handler take SIGINT, where one can be set: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
     try:
-        with client:
-            return _ask_all(client, errands, kind, options)
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read the answers has gone; what is left in the buffer has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _errands(options: Namespace) -> tuple[list[Errand], Format]:

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from service.client import (
     Sightline,
     SightlineClientError,
     Style,
+    command,
 )
 
 pytestmark = pytest.mark.live
@@ -293,23 +295,46 @@ def test_the_bar_is_for_a_terminal_and_answers_for_the_pipe(url: str, photos: Pa
     assert b"broken.jpg: 415" in shown
 
 
-def test_a_reader_that_leaves_ends_the_run_quietly(url: str, photos: Path) -> None:
+def test_a_reader_that_leaves_and_an_interrupt_end_the_run_quietly(url: str, photos: Path) -> None:
     for turn in range(300):
         (photos / f"{turn:03}.png").write_bytes(png(COLOURS["red"]))
-    process = subprocess.Popen(
-        sightline("classify", str(photos), "--jobs", "1", url=url),
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline().endswith(b"000.png\n")
-    process.stdout.close()
-    assert process.wait(FAR) == 1
-    assert process.stderr.read() == b""
-    process.stderr.close()
+    for leave in (False, True):
+        process = subprocess.Popen(
+            sightline("classify", str(photos), "--jobs", "1", url=url),
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().endswith(b"000.png\n")
+        if leave:
+            process.stdout.close()
+            assert process.wait(FAR) == 1
+            assert process.stderr.read() == b""
+            process.stderr.close()
+        else:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=FAR)
+            assert (process.returncode, err) == (128 + signal.SIGINT, b"sightline: interrupted\n")
+
+
+def test_an_interrupt_in_the_middle_of_a_lock_is_an_interrupt(
+    url: str, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("release unlocked lock") from None
+        return 0
+
+    monkeypatch.setattr(command, "_ask_all", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["classify", str(photos), "--url", url]) == 128 + signal.SIGINT
+    assert capsys.readouterr().err == "sightline: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_more_than_a_limited_key_may_ask_is_waited_for(
@@ -359,6 +384,6 @@ def test_the_documented_calls_and_commands_work(
     assert Path("styled.png").stat().st_size > 0
     commands = re.findall(r"^(?:\$ )?sightline ([a-z]+ [^>\n]*)", document, re.MULTILINE)
     assert len(commands) == 9
-    for command in commands:
-        assert main(command.split()) == 0, command
+    for words in commands:
+        assert main(words.split()) == 0, words
     assert sorted(os.listdir("styled")) == [f"{name}.png.jpg" for name in sorted(COLOURS)]
