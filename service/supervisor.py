@@ -28,10 +28,9 @@ from service.channel import (
     Scraped,
     Sign,
 )
-from service.errors import NotFoundError, SightlineError
 from service.findings import Findings
-from service.group import Change
 from service.ledger import Ledger
+from service.rollout import Rollout
 from service.settings import Settings
 from service.share import shares
 from service.worker_process import COMMAND, WorkerProcess
@@ -70,8 +69,7 @@ class Supervisor:
         self._shares = shares(settings)
         self._workers: dict[int, WorkerProcess] = {}
         self._spares: dict[int, WorkerProcess] = {}
-        self._findings, self._without = Findings(), frozenset[str]()
-        self._changing = asyncio.Lock()
+        self._findings, self._rollout = Findings(), Rollout(self._all)
         self._failures = [0] * len(self._shares)
         self._ledger = Ledger(
             accepting=lambda: sum(worker.is_accepting for worker in self._workers.values()),
@@ -144,7 +142,7 @@ class Supervisor:
 
     async def _start(self, number: int, *, is_early: bool) -> WorkerProcess:
         share = self._shares[min(number, len(self._shares) - 1)]
-        assignment = Assignment(share, is_early, self._findings, self._without)
+        assignment = Assignment(share, is_early, self._findings, self._rollout.without)
         worker = await WorkerProcess.start(self._command, self._listener, number, assignment)
         worker.listening = asyncio.create_task(self._listen(worker))
         if self._stopping.is_set():
@@ -268,34 +266,8 @@ class Supervisor:
 
     async def _pass_on(self, asker: WorkerProcess, order: Order) -> None:
         """Let all workers make a change that one of them was asked for."""
-        async with self._changing:
-            failure = await self._change(order.change)
+        failure = await self._rollout.make(order.change)
         asker.channel.send(Done(order.number, failure))
-
-    async def _change(self, change: Change) -> SightlineError | None:
-        """Let one worker after the other make a change; why the first that failed did.
-
-        Workers that start meanwhile are among them, so that all serve the same in the end.
-        """
-        told, changed = set[WorkerProcess](), False
-        while worker := next((each for each in self._all() if each not in told), None):
-            told.add(worker)
-            while not worker.is_loaded and not await worker.has_ended(_GLANCE_S):
-                pass
-            done = await worker.carry_out(change)
-            if done is None:  # it has ended; the one that takes its place is told, too
-                continue
-            # One that has started meanwhile has not loaded what the others have unloaded.
-            if done.failure is not None and not (
-                changed and change.verb == "unload" and isinstance(done.failure, NotFoundError)
-            ):
-                return done.failure
-            changed = True
-            # Workers that start from now on do as those that are there.
-            self._without -= {change.name}
-            if change.verb == "unload":
-                self._without |= {change.name}
-        return None
 
     def _see_to(self, errand: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(errand)
