@@ -1,9 +1,12 @@
 """Requests of every kind, and what came of them."""
 
 import asyncio
+import json
 import statistics
 from collections import Counter
 from dataclasses import dataclass, field
+from urllib.parse import quote
+from urllib.request import urlopen
 
 from benchmarks.load import BOUNDARY, multipart
 from service.bench import photograph
@@ -37,7 +40,10 @@ class Seen:
 
 
 def calls_of(port: int) -> list[Call]:
-    """A request to the default model of every task, drawn answers among them, and to the edge."""
+    """A request to the default model of every task, drawn answers among them, and to the edge.
+
+    The service must be there: it is asked which styles it knows.
+    """
     folder = Settings().models
     tasks = {read_manifest(each).task for each in model_folders(folder)}
     small, large = photograph(640, 480), photograph(1600, 1200)
@@ -55,6 +61,11 @@ def calls_of(port: int) -> list[Call]:
         for name, path, body, accept in given
         if path.removeprefix("/") in tasks
     ]
+    if "stylize" in tasks:
+        with urlopen(f"http://127.0.0.1:{port}/styles") as answer:
+            style = json.load(answer)[0]["name"]
+        sent = request(port, "POST", f"/stylize?style={quote(style)}", multipart(small))
+        calls.append(Call("stylize", sent))
     return [
         *calls,
         Call("metrics", request(port, "GET", "/metrics")),

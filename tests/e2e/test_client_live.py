@@ -8,14 +8,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter, TinyStylizer
+from live_server import FAR, ROOT, Server, environment
 from PIL import Image
 
 from service.__main__ import main
@@ -29,50 +29,12 @@ from service.client import (
 
 pytestmark = pytest.mark.live
 
-ROOT = Path(__file__).parents[2]
-FAR = 60.0
-"""Seconds nothing here takes."""
-
-
-def environment(**more: str) -> dict[str, str]:
-    own = {k: v for k, v in os.environ.items() if not k.startswith("SIGHTLINE_")}
-    return own | {"NO_PROXY": "127.0.0.1"} | more
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + FAR
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
 
 @contextmanager
-def serving(root: Path, *flags: str, api_key: str | None = None) -> Iterator[str]:
+def serving(root: Path, *flags: str) -> Iterator[str]:
     """Serve what is in ``root``; gives the URL once all of it is loaded."""
-    path = root / "log"
-    words = ("--models", str(root), "--port", "0", "--device", "cpu", "--cpus", "1", *flags)
-    with path.open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", *words],
-            cwd=ROOT,
-            env=environment(),
-            stderr=log,
-        )
-    try:
-        found: list[str] = []
-
-        def is_listening() -> bool:
-            assert process.poll() is None, path.read_text()
-            found[:] = re.findall(r"running on (http://[0-9.]+:\d+)", path.read_text())
-            return bool(found)
-
-        until(is_listening)
-        with Sightline(found[0], api_key=api_key) as client:
-            until(lambda: len(client.models()) == len([p for p in root.iterdir() if p.is_dir()]))
-        yield found[0]
-    finally:
-        process.kill()
-        process.wait(FAR)
+    with Server(root, "--cpus", "1", *flags) as server:
+        yield server.wait_until_ready().url
 
 
 @pytest.fixture(scope="module")
@@ -346,12 +308,11 @@ def test_more_than_a_limited_key_may_ask_is_waited_for(
     create = ["keys", "create", "--file", str(keys), "--scope", "infer", "--name"]
     assert main([*create, "slow", "--rate", "4/s"]) == 0
     assert main([*create, "spent", "--rate", "1/h"]) == 0
-    assert main([*create, "free"]) == 0
-    slow, spent, free = capsys.readouterr().out.split()
+    slow, spent = capsys.readouterr().out.split()
     for turn in range(6):
         (tmp_path / f"{turn}.png").write_bytes(png(COLOURS["blue"]))
     monkeypatch.chdir(tmp_path)
-    with serving(root, "--api-keys-file", str(keys), api_key=free) as url:
+    with serving(root, "--api-keys-file", str(keys)) as url:
         monkeypatch.setenv("SIGHTLINE_API_KEY", slow)
         assert main(["classify", "*.png", "--url", url, "--top-k", "1", "--retries", "20"]) == 0
         assert capsys.readouterr().out.count("  blue  ") == 6

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Self
@@ -26,7 +26,7 @@ class Server:
         self.process = subprocess.Popen(
             [*SERVE, "--models", models, "--port", "0", "--device", "cpu", "--cpus", "2", *flags],
             cwd=ROOT,
-            env={k: v for k, v in os.environ.items() if not k.startswith("SIGHTLINE_")},
+            env=environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -52,7 +52,7 @@ class Server:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log.append(line.rstrip())
-            if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
+            if found := re.search(r"running on http://[0-9.]+:(\d+)", line):
                 self.port = int(found[1])
                 self._listening.set()
         self._listening.set()  # it never will
@@ -77,10 +77,14 @@ class Server:
     def connect(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=FAR)
 
-    def get(self, path: str) -> tuple[int, str]:
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
         connection = self.connect()
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:
@@ -95,6 +99,13 @@ class Server:
     def complaints(self) -> list[str]:
         """What is in the log that an operator would have to look into."""
         return [line for line in self.log if re.search(r"Traceback|ERROR|CRITICAL|WARNING", line)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of a process that is to see no settings of ours, and no proxy."""
+    own = ("SIGHTLINE_", "OTEL_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return kept | {"NO_PROXY": "127.0.0.1"} | more
 
 
 def until(condition: Callable[[], object]) -> None:
