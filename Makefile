@@ -14,7 +14,7 @@ SYNC = $(UV) sync --quiet --frozen --inexact --python $(PYTHON)
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-gpu test test-docker chromium test-browser test-ray check format bench bench-peers soak models train-env mnist bccd everyday voc camvid flickr8k check-models generate clean
+.PHONY: help serve serve-gpu test test-docker chromium test-browser test-ray check format bench bench-peers soak models train-env mnist bccd everyday voc camvid flickr8k check-models generate docs docs-serve docs-pictures docs-diagrams clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,7 +36,7 @@ serve-gpu: $(UV) ## the same on an NVIDIA GPU, in an environment of its own (.ve
 	.venv-gpu/bin/sightline serve --models $(MODELS) --device cuda
 
 test: $(UV) ## install everything and run the whole test suite
-	$(SYNC) --extra cpu --extra train --extra dev
+	$(SYNC) --extra cpu --extra train --extra dev --extra docs
 	$(RUN) pytest -n 2 --dist loadscope --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-ray: $(UV) ## the service on a Ray cluster of three nodes on this machine (minutes; in .venv-ray)
@@ -55,7 +55,7 @@ test-docker: $(UV) ## build the images and try them in containers (needs Docker 
 	$(RUN) pytest -m docker tests/docker
 
 check: $(UV) ## lint, formatting, types, import rules, Dockerfiles and compose files
-	$(SYNC) --extra cpu --extra train --extra dev
+	$(SYNC) --extra cpu --extra train --extra dev --extra docs
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
@@ -64,7 +64,7 @@ check: $(UV) ## lint, formatting, types, import rules, Dockerfiles and compose f
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker/compose.*.yml
 
 format: $(UV) ## format and fix what can be fixed
-	$(SYNC) --extra cpu --extra train --extra dev
+	$(SYNC) --extra cpu --extra train --extra dev --extra docs
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
@@ -118,5 +118,21 @@ generate: $(UV) ## write docs/openapi.json and docs/settings.md from the code
 	$(RUN) service.openapi > docs/openapi.json
 	$(RUN) service.settings_doc > docs/settings.md
 
-clean: ## remove environments and caches
-	rm -rf .venv .venv-gpu .venv-ray .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+docs: $(UV) ## build the documentation into site/; a broken link is an error
+	$(SYNC) --extra docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
+
+docs-serve: $(UV) ## show the documentation on 127.0.0.1:8400, built anew as it is edited
+	$(SYNC) --extra docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs serve --dev-addr 127.0.0.1:8400
+
+docs-pictures: $(UV) ## make the pictures of docs/endpoints.md: the service is asked for them
+	$(SYNC) --extra cpu --extra dev
+	$(VENV)/bin/python docs/make/pictures.py
+
+docs-diagrams: $(UV) ## draw the diagrams of docs/architecture.md
+	$(SYNC)
+	$(VENV)/bin/python docs/make/diagrams.py
+
+clean: ## remove environments, caches and the built documentation
+	rm -rf site .venv .venv-gpu .venv-ray .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,140 @@
+"""Make the pictures of docs/endpoints.md: ``python docs/make/pictures.py``.
+
+The real service with the shipped models is asked about photographs that scikit-image brings along
+and that anybody may use: Eileen Collins (NASA, public domain), a launch (SpaceX, public domain), a
+cat (Stefan van der Walt, CC0) and a cup (Rachel Michetti, CC0).
+"""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import skimage
+from contact_sheet import Tile, bars, lit, sheet
+from PIL import Image
+
+from service.client import Patience, Sightline, Style
+
+ROOT: Final = Path(__file__).parents[2]
+OUT: Final = ROOT / "docs/pictures"
+_PHOTOGRAPHS: Final = Path(skimage.__file__).parent / "data"
+PHOTOGRAPHS: Final = {
+    "astronaut": "astronaut.png",
+    "cat": "chelsea.png",
+    "coffee": "coffee.png",
+    "rocket": "rocket.jpg",
+}
+"""What a photograph is called in the guide, and its file in scikit-image."""
+PRESETS: Final = ("cypresses", "irises", "whalers", "seashore", "mosaic", "hatching")
+
+
+@contextmanager
+def serving() -> Iterator[Sightline]:
+    """The service on a free port, and a client that waits until its models are loaded."""
+    words = [sys.executable, "-m", "service", "serve", "--port", "0", "--device", "cpu"]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
+            address = next(filter(None, found))[1]
+            with Sightline(address, patience=Patience(retries=100, total_s=120)) as client:
+                yield client
+        finally:
+            process.terminate()
+
+
+def read(encoded: bytes) -> Image.Image:
+    """A picture that was answered."""
+    return Image.open(io.BytesIO(encoded)).convert("RGB")
+
+
+def classified(client: Sightline) -> Image.Image:
+    """The cup, and bars for what it is taken for."""
+    found = client.classify(OUT / "coffee.webp", top_k=5).predictions
+    picture = Image.open(OUT / "coffee.webp")
+    return sheet([Tile(picture), Tile(bars([(one.label, one.score) for one in found]))], height=260)
+
+
+def detected(client: Sightline) -> Image.Image:
+    """Boxes as the service draws them."""
+    drawn = [client.detect_drawn(OUT / f"{name}.webp") for name in ("cat", "astronaut")]
+    return sheet([Tile(read(one)) for one in drawn], height=340)
+
+
+def segmented(client: Sightline) -> Image.Image:
+    """Classes as the service colours them."""
+    drawn = [client.segment_drawn(OUT / f"{n}.webp", min_area=5000) for n in ("cat", "astronaut")]
+    return sheet([Tile(read(one)) for one in drawn], height=340)
+
+
+def captioned(client: Sightline) -> Image.Image:
+    """Where the model looked for each word of its caption, lit."""
+    (best,) = client.caption(OUT / "astronaut.webp", attention=True).captions
+    assert best.words is not None
+    photo = Image.open(OUT / "astronaut.webp").convert("RGB")
+    tiles = [
+        Tile(lit(photo, read(base64.b64decode(word.attention)).convert("L")), word.word)
+        for word in best.words
+        if len(word.word) > 2  # not "a" and "is"
+    ]
+    return sheet(tiles, height=190, columns=3)
+
+
+def in_styles(client: Sightline) -> Image.Image:
+    """The cat in six presets."""
+    photo = OUT / "cat.webp"
+    drawn = [Tile(read(client.stylize(photo, [Style(name)])), name) for name in PRESETS]
+    return sheet(drawn, height=190, columns=3)
+
+
+def by_strength(client: Sightline) -> Image.Image:
+    """The launch, ever more in a style; and with its own colours kept."""
+    photo, style = OUT / "rocket.webp", [Style("cypresses")]
+    tiles = [
+        Tile(read(client.stylize(photo, style, alpha=alpha)), f"alpha={alpha}")
+        for alpha in (0.0, 0.4, 0.7, 1.0)
+    ]
+    kept = Tile(read(client.stylize(photo, style, preserve_color=True)), "preserve_color=true")
+    return sheet([Tile(Image.open(photo), "as it was"), *tiles, kept], height=190, columns=3)
+
+
+def blended(client: Sightline) -> Image.Image:
+    """The cup between two styles."""
+    tiles = []
+    for share in (1.0, 0.7, 0.3, 0.0):
+        styles = [Style("plum", share), Style("irises", round(1 - share, 1))]
+        asked = [style for style in styles if style.weight]
+        words = " + ".join(f"{style.what}:{style.weight:g}" for style in asked)
+        tiles.append(Tile(read(client.stylize(OUT / "coffee.webp", asked)), words))
+    return sheet(tiles, height=170, columns=4)
+
+
+def main() -> None:
+    """Write every picture, and tell how large it is."""
+    for name, file in PHOTOGRAPHS.items():
+        with Image.open(_PHOTOGRAPHS / file) as photo:
+            photo.convert("RGB").save(OUT / f"{name}.webp", quality=85, method=6)
+    made = {
+        "classify": classified,
+        "detect": detected,
+        "segment": segmented,
+        "caption": captioned,
+        "stylize-presets": in_styles,
+        "stylize-strength": by_strength,
+        "stylize-blend": blended,
+    }
+    with serving() as client:
+        for name, make in made.items():
+            make(client).save(OUT / f"{name}.webp", quality=82, method=6)
+    for name in (*PHOTOGRAPHS, *made):
+        print(f"{name}.webp  {(OUT / name).with_suffix('.webp').stat().st_size / 1024:.0f} KB")
+
+
+if __name__ == "__main__":
+    main()
