@@ -65,4 +65,3 @@ def lit(photo: Image.Image, weights: Image.Image) -> Image.Image:
 def _fitted(picture: Image.Image, height: int) -> Image.Image:
     width = round(picture.width * height / picture.height)
     return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-

@@ -29,7 +29,7 @@ REQUEST: Final = (
         "The route: which task, which parameters",
         "service/api.py",
         ("one typed function an endpoint",),
-        ("404: no such model", "406, 422: Accept, parameters"),
+        ("404: no such model", "406: Accept", "422: parameters"),
     ),
     Stage(
         _LOOP,

@@ -33,6 +33,13 @@ PHOTOGRAPHS: Final = {
 """What a photograph is called in the guide, and its file in scikit-image."""
 PRESETS: Final = ("cypresses", "irises", "whalers", "seashore", "mosaic", "hatching")
 
+BLENDS: Final[tuple[dict[str, float], ...]] = (
+    {"plum": 1},
+    {"plum": 0.7, "irises": 0.3},
+    {"plum": 0.3, "irises": 0.7},
+    {"irises": 1},
+)
+
 
 @contextmanager
 def serving() -> Iterator[Sightline]:
@@ -107,11 +114,10 @@ def by_strength(client: Sightline) -> Image.Image:
 def blended(client: Sightline) -> Image.Image:
     """The cup between two styles."""
     tiles = []
-    for share in (1.0, 0.7, 0.3, 0.0):
-        styles = [Style("plum", share), Style("irises", round(1 - share, 1))]
-        asked = [style for style in styles if style.weight]
-        words = " + ".join(f"{style.what}:{style.weight:g}" for style in asked)
-        tiles.append(Tile(read(client.stylize(OUT / "coffee.webp", asked)), words))
+    for shares in BLENDS:
+        styles = [Style(name, share) for name, share in shares.items()]
+        words = " + ".join(f"{name}:{share:g}" for name, share in shares.items())
+        tiles.append(Tile(read(client.stylize(OUT / "coffee.webp", styles)), words))
     return sheet(tiles, height=170, columns=4)
 
 

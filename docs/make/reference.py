@@ -19,8 +19,8 @@ def _page(api: Schema) -> Iterator[str]:
     yield "# API reference"
     yield ""
     yield (
-        "Every route of the service, from [openapi.json](openapi.json), which a running service also "
-        "shows at `/docs`. [Using the API](api.md) says what a document cannot."
+        "Every route of the service, from [openapi.json](openapi.json), which a running service "
+        "also shows at `/docs`. [Using the API](api.md) says what a document cannot."
     )
     for path, operations in api["paths"].items():
         for method, operation in operations.items():

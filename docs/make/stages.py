@@ -17,11 +17,13 @@ _STYLE: Final = """
   svg { color-scheme: light dark }
   .paper { fill: #ffffff } .box { fill: #f4f6fa; stroke: #8a94a6 } .arrow { stroke: #5b6577 }
   .tip { fill: #5b6577 } text { fill: #1d2433 } .file { fill: #2f5ea8 } .quiet { fill: #4d5768 }
-  .band0 { fill: #dbe7fb } .band1 { fill: #e3f2dc } .band2 { fill: #fbe6d0 } .band3 { fill: #eee1f7 }
+  .band0 { fill: #dbe7fb } .band1 { fill: #e3f2dc } .band2 { fill: #fbe6d0 }
+  .band3 { fill: #eee1f7 }
   @media (prefers-color-scheme: dark) {
     .paper { fill: #16181d } .box { fill: #20242c; stroke: #6f7a8d } .arrow { stroke: #9aa5b8 }
     .tip { fill: #9aa5b8 } text { fill: #e8ebf2 } .file { fill: #8fb8ff } .quiet { fill: #b3bccb }
-    .band0 { fill: #223a63 } .band1 { fill: #234a2a } .band2 { fill: #5a3a1a } .band3 { fill: #46305c }
+    .band0 { fill: #223a63 } .band1 { fill: #234a2a } .band2 { fill: #5a3a1a }
+    .band3 { fill: #46305c }
   }
   text { font: 14px system-ui, -apple-system, "Segoe UI", sans-serif }
   .title { font-weight: 600 } .file { font: 12.5px ui-monospace, Menlo, Consolas, monospace }
@@ -115,10 +117,10 @@ def _stage(stage: Stage, top: int) -> list[str]:
 
 
 def _text(lines: Sequence[tuple[str, str]], left: int, top: int) -> list[str]:
+    first = top + _PAD + 11
     return [
-        f'<text class="{kind}" x="{left}" y="{top + _PAD + 11 + row * _LINE}">{escape(words)}</text>'
+        f'<text class="{kind}" x="{left}" y="{first + row * _LINE}">{escape(words)}</text>'
         for row, (kind, words) in enumerate(lines)
-        if words
     ]
 
 

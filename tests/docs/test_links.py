@@ -1,4 +1,4 @@
-"""Every link of every page leads somewhere, on a git host; tests/docs/test_site.py is the site's."""
+"""Every link of every page leads somewhere on a git host; the site's are test_site.py's."""
 
 import posixpath
 import re
