@@ -16,7 +16,7 @@ from tests.docs.pages import ROOT, Block, blocks
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 QUICK_START, ENDPOINTS = "docs/quickstart.md", "docs/endpoints.md"
-TRAIN = "docs/train-your-own.md"
+API, TRAIN, EXTEND = "docs/api.md", "docs/train-your-own.md", "docs/extending.md"
 
 
 @pytest.fixture
@@ -70,18 +70,44 @@ def test_the_quick_start(started: Walk) -> None:
             assert picture.format == "JPEG"
 
 
-@pytest.mark.parametrize("block", blocks(ENDPOINTS, "sh"), ids=str)
-def test_the_endpoints(started: Walk, block: Block) -> None:
+def answered(reader: Walk, block: Block) -> None:
+    """Every call of a block had its answer: JSON that is no problem, or the picture it names."""
     written = re.findall(r"-o (\S+)", block.text)
-    answers = list(documents(started.type(block)))
-    assert len(answers) == block.text.count("curl") - len(written)
+    answers = list(documents(reader.type(block)))
+    assert len(answers) == len(re.findall(r"^curl", block.text, re.MULTILINE)) - len(written)
     for answer in answers:
-        assert isinstance(answer, list) or answer["model"]
+        assert isinstance(answer, list) or answer["model"], answer
     for name in written:
-        with Image.open(started.folder / name) as picture:
+        with Image.open(reader.folder / name) as picture:
             picture.load()
             kind = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}[Path(name).suffix]
             assert picture.format == kind
+
+
+@pytest.mark.parametrize("block", blocks(ENDPOINTS, "sh"), ids=str)
+def test_the_endpoints(started: Walk, block: Block) -> None:
+    answered(started, block)
+
+
+CALLS = [block for block in blocks(API, "sh") if "/v2/repository" not in block.text]
+"""Loading and unloading, which is off by default, has tests/e2e/test_swaps.py."""
+
+
+@pytest.mark.parametrize("block", CALLS, ids=str)
+def test_using_the_api(started: Walk, block: Block) -> None:
+    """The page calls its pictures by names a reader's own might have."""
+    photographs = {"cat": "cat", "street": "cat", "park": "astronaut", "house": "rocket"}
+    for name, photograph in {**photographs, "painting": "coffee"}.items():
+        with Image.open(ROOT / f"docs/pictures/{photograph}.webp") as picture:
+            picture.save(started.folder / f"{name}.jpg")
+    (started.folder / "notes.txt").write_text("no picture")
+    answered(started, block)
+
+
+def test_using_the_api_from_python(started: Walk) -> None:
+    with Image.open(ROOT / "docs/pictures/cat.webp") as picture:
+        picture.save(started.folder / "cat.jpg")
+    assert "'label': 'Egyptian cat'" in started.type(blocks(API, "python")[0])
 
 
 def test_train_your_own(walk: Walk) -> None:
@@ -107,7 +133,6 @@ def test_train_your_own(walk: Walk) -> None:
     assert sum(one["score"] for one in answer["predictions"]) == pytest.approx(1, abs=1e-5)
 
 
-EXTEND = "docs/extending.md"
 SIXTH = """
 import importlib.util, sys
 import service.api, service.tasks
