@@ -128,7 +128,7 @@ docs-serve: $(UV) ## show the documentation on 127.0.0.1:8400, built anew as it 
 
 docs-pictures: $(UV) ## make the pictures of docs/endpoints.md: the service is asked for them
 	$(SYNC) --extra cpu --extra dev
-	$(VENV)/bin/python docs/make/pictures.py
+	$(VENV)/bin/python docs/make/guide_pictures.py
 
 docs-diagrams: $(UV) ## draw the diagrams of docs/architecture.md
 	$(SYNC)

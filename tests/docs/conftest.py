@@ -1,8 +1,6 @@
-"""These tests share the tiny models of the service's tests, and what draws the documentation."""
+"""What draws the documentation can be imported, as MkDocs and `make docs-diagrams` do."""
 
 import sys
 from pathlib import Path
 
-_TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(_TESTS / "service"))  # for fabricate and live_server, which are no tests
-sys.path.insert(0, str(_TESTS.parent / "docs/make"))
+sys.path.append(str(Path(__file__).parents[2] / "docs/make"))

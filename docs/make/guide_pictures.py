@@ -1,4 +1,4 @@
-"""Make the pictures of docs/endpoints.md: ``python docs/make/pictures.py``.
+"""Make the pictures of docs/endpoints.md: ``python docs/make/guide_pictures.py``.
 
 The real service with the shipped models is asked about photographs that scikit-image brings along
 and that anybody may use: Eileen Collins (NASA, public domain), a launch (SpaceX, public domain), a
