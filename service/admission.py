@@ -13,22 +13,43 @@ class Admission:
     Items are counted on the event loop only, so it needs no lock. ``parent`` counts
     for the whole service those of them that can be in work at one time, and so tells whether a
     request is alone in it.
+
+    Args:
+        capacity: most items there may be; without a bound if None.
+        parent: counts the items of all models.
+        patience_s: how long the items in work may be expected to take when one more comes; one
+            that would wait longer would most likely come too late, and is told at once.
+        at_ease: items that are let in however long they take, since they wait for nobody.
     """
 
-    def __init__(self, capacity: int | None = None, parent: "Admission | None" = None) -> None:
+    def __init__(
+        self,
+        capacity: int | None = None,
+        parent: "Admission | None" = None,
+        *,
+        patience_s: float = math.inf,
+        at_ease: int = 1,
+    ) -> None:
         self.capacity = capacity
         self.parent = parent
+        self.patience_s, self.at_ease = patience_s, at_ease
         self.count = 0
         self.seconds_per_item = 0.0
 
     def check(self, items: int = 1) -> None:
         """Raise BusyError unless ``items`` more fit now, TooLargeError if they never will."""
-        if self.capacity is None or self.count + items <= self.capacity:
-            return
-        if items > self.capacity:
-            raise TooLargeError(f"{items} images at once is more than the {self.capacity} that fit")
-        detail = f"{self.count} items are in work and no more fit; try again later"
-        raise BusyError(detail, self.retry_after_s())
+        if self.capacity is not None and self.count + items > self.capacity:
+            if items > self.capacity:
+                most = self.capacity
+                raise TooLargeError(f"{items} images at once is more than the {most} that fit")
+            detail = f"{self.count} items are in work and no more fit; try again later"
+            raise BusyError(detail, self.retry_after_s())
+        wait_s = self.count * self.seconds_per_item
+        if wait_s > self.patience_s and self.count >= self.at_ease:
+            detail = (
+                f"{self.count} items are in work and take about {wait_s:.0f} s; try again later"
+            )
+            raise BusyError(detail, math.ceil(min(60.0, max(1.0, wait_s - self.patience_s))))
 
     @contextmanager
     def admit(self, items: int = 1, *, at_once: int | None = None) -> Iterator[None]:

@@ -39,6 +39,8 @@ from service.warming import warm
 log = logging.getLogger(__name__)
 
 _RECALL_BYTES = 16 << 20
+#: What is expected to wait for longer would often be too late: how long runs take is a mean.
+_SHARE_OF_DEADLINE = 0.5
 #: More would gain little, and each needs memory of its own.
 _AT_ONCE = 4
 
@@ -286,7 +288,12 @@ class Loader:
     ) -> Model:
         slots = self.settings.slots or (self.device.cpus if self.device.kind == "cpu" else 2)
         capacity = self.settings.queue_size + slots * self.max_batch
-        admission = Admission(capacity, parent=self.in_service)
+        admission = Admission(
+            capacity,
+            parent=self.in_service,
+            patience_s=_SHARE_OF_DEADLINE * self.settings.timeout_s,
+            at_ease=slots,
+        )
 
         def on_batch(answers: Sequence[Answer]) -> None:
             admission.observe(answers[0].run_s / (len(answers) * slots))

@@ -1,8 +1,7 @@
 """Make the pictures of docs/endpoints.md: ``python docs/make/guide_pictures.py``.
 
-The real service with the shipped models is asked about photographs that scikit-image brings along
-and that anybody may use: Eileen Collins (NASA, public domain), a launch (SpaceX, public domain), a
-cat (Stefan van der Walt, CC0) and a cup (Rachel Michetti, CC0).
+The real service with the shipped models is asked about pictures that its own page draws, in a
+Chromium without a window.
 """
 
 import base64
@@ -15,22 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import skimage
 from contact_sheet import Tile, bars, lit, sheet
 from PIL import Image
+from samples import drawn
 
 from service.client import Patience, Sightline, Style
 
 ROOT: Final = Path(__file__).parents[2]
 OUT: Final = ROOT / "docs/pictures"
-_PHOTOGRAPHS: Final = Path(skimage.__file__).parent / "data"
-PHOTOGRAPHS: Final = {
-    "astronaut": "astronaut.png",
-    "cat": "chelsea.png",
-    "coffee": "coffee.png",
-    "rocket": "rocket.jpg",
-}
-"""What a photograph is called in the guide, and its file in scikit-image."""
+DRAWINGS: Final = ("balloon", "sea", "bottle", "street")
+"""What the page calls them, and the guide."""
 PRESETS: Final = ("cypresses", "irises", "whalers", "seashore", "mosaic", "hatching")
 
 BLENDS: Final[tuple[dict[str, float], ...]] = (
@@ -42,7 +35,7 @@ BLENDS: Final[tuple[dict[str, float], ...]] = (
 
 
 @contextmanager
-def serving() -> Iterator[Sightline]:
+def serving() -> Iterator[tuple[str, Sightline]]:
     """The service on a free port, and a client that waits until its models are loaded."""
     words = [sys.executable, "-m", "service", "serve", "--port", "0", "--device", "cpu"]
     with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -51,7 +44,7 @@ def serving() -> Iterator[Sightline]:
             found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
             address = next(filter(None, found))[1]
             with Sightline(address, patience=Patience(retries=100, total_s=120)) as client:
-                yield client
+                yield address, client
         finally:
             process.terminate()
 
@@ -62,29 +55,35 @@ def read(encoded: bytes) -> Image.Image:
 
 
 def classified(client: Sightline) -> Image.Image:
-    """The cup, and bars for what it is taken for."""
-    found = client.classify(OUT / "coffee.webp", top_k=5).predictions
-    picture = Image.open(OUT / "coffee.webp")
+    """The balloon, and bars for what it is taken for."""
+    found = client.classify(OUT / "balloon.webp", top_k=5).predictions
+    picture = Image.open(OUT / "balloon.webp")
     return sheet([Tile(picture), Tile(bars([(one.label, one.score) for one in found]))], height=260)
 
 
 def detected(client: Sightline) -> Image.Image:
     """Boxes as the service draws them."""
-    drawn = [client.detect_drawn(OUT / f"{name}.webp") for name in ("cat", "astronaut")]
-    return sheet([Tile(read(one)) for one in drawn], height=340)
+    found = [
+        client.detect_drawn(OUT / "sea.webp", threshold=0.6),
+        client.detect_drawn(OUT / "bottle.webp", threshold=0.9),
+    ]
+    return sheet([Tile(read(one)) for one in found], height=340)
 
 
 def segmented(client: Sightline) -> Image.Image:
     """Classes as the service colours them."""
-    drawn = [client.segment_drawn(OUT / f"{n}.webp", min_area=5000) for n in ("cat", "astronaut")]
-    return sheet([Tile(read(one)) for one in drawn], height=340)
+    found = [
+        client.segment_drawn(OUT / "bottle.webp"),
+        client.segment_drawn(OUT / "street.webp", model="camvid", min_area=500),
+    ]
+    return sheet([Tile(read(one)) for one in found], height=340)
 
 
 def captioned(client: Sightline) -> Image.Image:
     """Where the model looked for each word of its caption, lit."""
-    (best,) = client.caption(OUT / "astronaut.webp", attention=True).captions
+    (best,) = client.caption(OUT / "sea.webp", attention=True).captions
     assert best.words is not None
-    photo = Image.open(OUT / "astronaut.webp").convert("RGB")
+    photo = Image.open(OUT / "sea.webp").convert("RGB")
     tiles = [
         Tile(lit(photo, read(base64.b64decode(word.attention)).convert("L")), word.word)
         for word in best.words
@@ -94,15 +93,15 @@ def captioned(client: Sightline) -> Image.Image:
 
 
 def in_styles(client: Sightline) -> Image.Image:
-    """The cat in six presets."""
-    photo = OUT / "cat.webp"
-    drawn = [Tile(read(client.stylize(photo, [Style(name)])), name) for name in PRESETS]
-    return sheet(drawn, height=190, columns=3)
+    """The balloon in six presets."""
+    photo = OUT / "balloon.webp"
+    styled = [Tile(read(client.stylize(photo, [Style(name)])), name) for name in PRESETS]
+    return sheet(styled, height=190, columns=3)
 
 
 def by_strength(client: Sightline) -> Image.Image:
-    """The launch, ever more in a style; and with its own colours kept."""
-    photo, style = OUT / "rocket.webp", [Style("cypresses")]
+    """The street, ever more in a style; and with its own colours kept."""
+    photo, style = OUT / "street.webp", [Style("cypresses")]
     tiles = [
         Tile(read(client.stylize(photo, style, alpha=alpha)), f"alpha={alpha}")
         for alpha in (0.0, 0.4, 0.7, 1.0)
@@ -112,20 +111,17 @@ def by_strength(client: Sightline) -> Image.Image:
 
 
 def blended(client: Sightline) -> Image.Image:
-    """The cup between two styles."""
+    """The boat between two styles."""
     tiles = []
     for shares in BLENDS:
         styles = [Style(name, share) for name, share in shares.items()]
         words = " + ".join(f"{name}:{share:g}" for name, share in shares.items())
-        tiles.append(Tile(read(client.stylize(OUT / "coffee.webp", styles)), words))
+        tiles.append(Tile(read(client.stylize(OUT / "sea.webp", styles)), words))
     return sheet(tiles, height=170, columns=4)
 
 
 def main() -> None:
     """Write every picture, and tell how large it is."""
-    for name, file in PHOTOGRAPHS.items():
-        with Image.open(_PHOTOGRAPHS / file) as photo:
-            photo.convert("RGB").save(OUT / f"{name}.webp", quality=85, method=6)
     made = {
         "classify": classified,
         "detect": detected,
@@ -135,10 +131,12 @@ def main() -> None:
         "stylize-strength": by_strength,
         "stylize-blend": blended,
     }
-    with serving() as client:
+    with serving() as (address, client):
+        for name, encoded in drawn(DRAWINGS, address).items():
+            (OUT / f"{name}.webp").write_bytes(encoded)
         for name, make in made.items():
             make(client).save(OUT / f"{name}.webp", quality=82, method=6)
-    for name in (*PHOTOGRAPHS, *made):
+    for name in (*DRAWINGS, *made):
         print(f"{name}.webp  {(OUT / name).with_suffix('.webp').stat().st_size / 1024:.0f} KB")
 
 

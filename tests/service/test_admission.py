@@ -48,6 +48,26 @@ def test_without_a_capacity_everything_is_let_in() -> None:
         admission.check(10**6)
 
 
+def test_who_would_wait_too_long_is_told_at_once_but_not_who_waits_for_nobody() -> None:
+    admission = Admission(100, patience_s=15.0, at_ease=2)
+    with admission.admit(50):
+        admission.check(50)  # nothing learnt yet
+    for _ in range(200):
+        admission.observe(4.0)
+    with admission.admit(3):
+        admission.check(10)
+        with admission.admit(2), pytest.raises(BusyError, match=r"5 items .* about 20 s") as caught:
+            admission.check()
+        assert caught.value.retry_after_s == 5
+    for _ in range(200):
+        admission.observe(100.0)
+    with admission.admit():
+        admission.check()
+        with admission.admit(), pytest.raises(BusyError) as caught:
+            admission.check()
+        assert caught.value.retry_after_s == 60
+
+
 def test_retry_after_is_the_time_todays_items_take_in_whole_seconds_from_1_to_60() -> None:
     admission = Admission(100)
     assert admission.retry_after_s() == 1  # nothing learnt yet
