@@ -64,7 +64,9 @@ def calls_of(port: int) -> list[Call]:
     if "stylize" in tasks:
         with urlopen(f"http://127.0.0.1:{port}/styles") as answer:
             style = json.load(answer)[0]["name"]
-        sent = request(port, "POST", f"/stylize?style={quote(style)}", multipart(small))
+        sent = request(
+            port, "POST", f"/stylize?style={quote(style)}&max_side=256", multipart(small)
+        )
         calls.append(Call("stylize", sent))
     return [
         *calls,
