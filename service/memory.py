@@ -1,4 +1,4 @@
-"""Memory that nothing uses any more, given back to the system.
+"""Memory that nothing uses any more, not kept or given back to the system.
 
 What a model held is free once its sessions are gone, but free is not given back: the runtime's
 arena keeps its regions for the next run, and the C library its heap. Measured with the models of
@@ -8,11 +8,27 @@ this repository, that is most of what a model takes (docs/decisions/0018).
 import contextlib
 import ctypes
 import gc
+import os
 
 import numpy as np
 import onnxruntime as ort
 
 from service.device import CPU_PROVIDER, PROBE_GRAPH
+
+_M_ARENA_MAX = -8
+
+
+def keep_few_heaps() -> None:
+    """Let this process's threads share two heaps; to be called before there are threads.
+
+    GNU's C library would give every thread one of its own, up to eight a CPU. Pictures and answers
+    pass from thread to thread, so each of these heaps grows to the most that was ever in it and
+    keeps it: with the models of this repository a third of the memory, and minutes until it stays
+    where it is (docs/benchmarks.md). ``MALLOC_ARENA_MAX`` in the environment says it otherwise.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def give_back() -> None:

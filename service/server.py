@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.connection import TOLD
 from service.group import Alone, Group
+from service.memory import keep_few_heaps
 from service.protocol import BoundedProtocol
 from service.settings import Settings
 
@@ -48,6 +49,7 @@ def serve(
         SystemExit: after a signal; its code is the exit status.
         DeviceError: the requested device does not run.
     """
+    keep_few_heaps()
     group = group or Alone()
     for signum in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again once it has drained; that must be a clean exit.

@@ -1,5 +1,8 @@
 """Memory that nothing uses goes back to the system."""
 
+import ctypes
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from fabricate import Tiny
 from service.arena import configure
 from service.device import CPU_PROVIDER
 from service.memory import give_back
+
+ROOT = Path(__file__).parents[2]
 
 
 def resident_mib() -> float:
@@ -34,3 +39,40 @@ def test_what_a_run_needed_is_not_held_for_the_next_one() -> None:
     assert resident_mib() > before + 64  # which the arena keeps, although no session is left
     give_back()
     assert resident_mib() < before + 16
+
+
+HEAPS = """
+import ctypes, sys, threading
+from service.memory import keep_few_heaps
+
+keep_few_heaps()
+both = threading.Barrier(9)
+
+def use() -> None:
+    both.wait()
+    kept = [bytes(1000) for _ in range(1000)]
+    both.wait()
+
+threads = [threading.Thread(target=use) for _ in range(8)]
+for thread in threads:
+    thread.start()
+both.wait()
+both.wait()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+out = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, out)
+libc.fflush(out)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="another C library")
+@pytest.mark.parametrize(("more", "most"), [({}, 2), ({"MALLOC_ARENA_MAX": "5"}, 5)])
+def test_threads_share_two_heaps_or_as_many_as_the_environment_says(
+    more: dict[str, str], most: int
+) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | more
+    done = subprocess.run(
+        [sys.executable, "-c", HEAPS], env=env, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("<heap nr=") == most
