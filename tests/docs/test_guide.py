@@ -90,6 +90,11 @@ def test_the_endpoints(started: Walk, block: Block) -> None:
     answered(started, block)
 
 
+def photograph(title: str) -> Image.Image:
+    """One that scikit-image brings along."""
+    return Image.fromarray(getattr(skimage.data, title)())
+
+
 CALLS = [block for block in blocks(API, "sh") if "/v2/repository" not in block.text]
 """Loading and unloading, which is off by default, has tests/e2e/test_swaps.py."""
 
@@ -98,15 +103,14 @@ CALLS = [block for block in blocks(API, "sh") if "/v2/repository" not in block.t
 def test_using_the_api(started: Walk, block: Block) -> None:
     """The page calls its pictures by names a reader's own might have."""
     photographs = {"cat": "chelsea", "street": "chelsea", "park": "astronaut", "house": "rocket"}
-    for name, photograph in {**photographs, "painting": "coffee"}.items():
-        picture = Image.fromarray(getattr(skimage.data, photograph)())
-        picture.save(started.folder / f"{name}.jpg")
+    for name, title in {**photographs, "painting": "coffee"}.items():
+        photograph(title).save(started.folder / f"{name}.jpg")
     (started.folder / "notes.txt").write_text("no picture")
     answered(started, block)
 
 
 def test_using_the_api_from_python(started: Walk) -> None:
-    Image.fromarray(skimage.data.chelsea()).save(started.folder / "cat.jpg")
+    photograph("chelsea").save(started.folder / "cat.jpg")
     assert "'label': 'Egyptian cat'" in started.type(blocks(API, "python")[0])
 
 
