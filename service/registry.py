@@ -16,7 +16,15 @@ from typing import Any, TypeVar
 
 from service.contract import MANIFEST_FILE, NAME_PATTERN
 from service.defaults import choose_defaults
-from service.errors import BusyError, ModelError, NotFoundError, NotReadyError, SightlineError
+from service.errors import (
+    BusyError,
+    GraphError,
+    ModelError,
+    NotFoundError,
+    NotReadyError,
+    OutOfMemoryError,
+    SightlineError,
+)
 from service.group import Change
 from service.loading import Loader, Model
 from service.memory import give_back
@@ -30,6 +38,10 @@ log = logging.getLogger(__name__)
 _MAX_WAITING = 64
 
 Value = TypeVar("Value")
+
+
+class _CrowdedError(GraphError):
+    """There was too little memory for a model's first runs."""
 
 
 class Registry:
@@ -79,8 +91,8 @@ class Registry:
             loads = {pool.submit(self._attempt, folder.name): folder.name for folder in folders}
             for load in as_completed(loads):
                 name, outcome = loads[load], load.result()
-                if isinstance(outcome, SightlineError) and self._loader.at_once > 1:
-                    again.append(name)  # alone: there may have been too little memory for several
+                if isinstance(outcome, _CrowdedError) and self._loader.at_once > 1:
+                    again.append(name)  # alone there may be memory enough
                 elif outcome is not None:
                     self._take(name, outcome)
         for name in again:
@@ -206,7 +218,8 @@ class Registry:
             with self._loader.telemetry.load_s.labels(name).time():
                 return self._loader.load(self.root / name)
         except ModelError as error:
-            return type(error)(str(error))
+            is_short = isinstance(error.__cause__, OutOfMemoryError)
+            return _CrowdedError(str(error)) if is_short else type(error)(str(error))
         except Exception:
             log.exception("loading model %s failed", name)
             return SightlineError("an unexpected error; the log has the details")

@@ -65,7 +65,7 @@ def test_the_quick_start(started: Walk) -> None:
             held_against(json.loads(after.text), answer)
             shown += 1
     assert shown == 4
-    assert printed.strip() == "espresso"  # of the last block, which is Python
+    assert printed.strip() == "balloon"  # of the last block, which is Python
     for name in ("boxed.jpg", "styled.jpg"):
         with Image.open(started.folder / name) as picture:
             assert picture.format == "JPEG"

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from service.admission import Admission
 from service.app import create_app
 from service.device import Device
-from service.errors import GraphError, NotFoundError, NotReadyError
+from service.errors import GraphError, NotFoundError, NotReadyError, OutOfMemoryError
 from service.loading import Loader
 from service.registry import Registry, model_folders
 from service.settings import Settings
@@ -118,7 +118,7 @@ def test_what_fails_beside_others_is_tried_again_alone(
     def crowded(self: Loader, folder: Path) -> Any:
         if next(calls) < 2:
             both.wait()
-            raise GraphError("no room for both")
+            raise GraphError("no room for both") from OutOfMemoryError("none left")
         return load(self, folder)
 
     monkeypatch.setattr(Loader, "load", crowded)
