@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import sys
-import threading
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from service.client.errors import SightlineClientError, UnreachableError
 from service.client.flags import parse
@@ -58,40 +57,25 @@ def run(words: Sequence[str]) -> int:
     except (PlacesError, ValueError) as error:
         _complain(str(error))
         return 2
-    interrupts = 0
-
-    def interrupt(*_: object) -> NoReturn:
-        nonlocal interrupts
-        interrupts += 1
-        raise KeyboardInterrupt
-
-    with _on_sigint(interrupt):
-        try:
-            with client:
-                return _ask_all(client, errands, kind, options)
-        except BrokenPipeError:
-            # Whoever read the answers has gone; what is left in the buffer has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        except (KeyboardInterrupt, RuntimeError):
-            # An interrupt between two steps of a lock comes out as an error about that lock.
-            if not interrupts:
-                raise
-            _complain("interrupted")
-            return 128 + signal.SIGINT
-
-
-@contextlib.contextmanager
-def _on_sigint(handler: Callable[..., NoReturn]) -> Iterator[None]:
-    """Let a handler take SIGINT, where one can be set: in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        with client:
+            return _ask_all(client, errands, kind, options)
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not _is_of_interrupt(error):
+            raise
+        _complain("interrupted")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read the answers has gone; what is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _is_of_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is an interrupt, or what became of one between two steps of a lock."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _errands(options: Namespace) -> tuple[list[Errand], Format]:
