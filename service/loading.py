@@ -135,7 +135,8 @@ class Loader:
         with ThreadPoolExecutor() as measuring:  # processes of their own do it
             rates = self._rates(folder, manifest, precision, golden, measuring)
             warm(sessions, golden, self.max_batch)
-            share = self._share(manifest, precision, {role: r.result() for role, r in rates})
+            measured = {role: rate.result() for role, rate in rates.items()}
+        share = self._share(manifest, precision, measured)
         canaries = {
             role: expectation(golden, role, precision, variants[precision].parity.tolerance)
             for role, variants in manifest.graphs.items()
@@ -231,18 +232,18 @@ class Loader:
         precision: Precision,
         golden: Golden,
         measuring: Executor,
-    ) -> list[tuple[str, Future[float | None]]]:
+    ) -> Mapping[str, Future[float | None]]:
         """Begin to measure what the roles take whose inputs may be of any size, on a CPU."""
+        rates: dict[str, Future[float | None]] = {}
         if self.device.kind != "cpu":
-            return []
-        chosen = [(role, variants[precision]) for role, variants in manifest.graphs.items()]
-        known = self.findings.footprints
-        return [
-            (role, measuring.submit(measure, folder / variant.file, variant, item, known))
-            for role, variant in chosen
-            if any(spec.is_of_any_size for spec in variant.inputs)
-            for item in items(golden, role, "input")[:1]
-        ]
+            return rates
+        for role, variants in manifest.graphs.items():
+            variant = variants[precision]
+            if any(spec.is_of_any_size for spec in variant.inputs):
+                path, item = folder / variant.file, items(golden, role, "input")[0]
+                known = self.findings.footprints
+                rates[role] = measuring.submit(measure, path, variant, item, known)
+        return rates
 
     def _share(
         self, manifest: Manifest, precision: Precision, measured: Mapping[str, float | None]
