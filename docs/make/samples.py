@@ -5,16 +5,12 @@ else.
 """
 
 import base64
-import os
-import shutil
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
+from chromium import FLAGS, chromium
 from playwright.sync_api import sync_playwright
 
-NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 _DRAW: Final = """async ([name, width, height]) => {
     const drawing = await import(`/web/sample/${name}.js`);
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
@@ -34,11 +30,11 @@ def drawn(names: Iterable[str], url: str, size: tuple[int, int] = (640, 480)) ->
     Raises:
         FileNotFoundError: there is no Chromium.
     """
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    found = chromium()
     if found is None:
         raise FileNotFoundError("no Chromium on the PATH nor in CHROMIUM; see make chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=Path(found), args=list(_FLAGS))
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         page = browser.new_page()
         page.goto(url)
         given = {name: str(page.evaluate(_DRAW, [name, *size])) for name in names}

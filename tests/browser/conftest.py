@@ -1,7 +1,5 @@
 """Fixtures: the page on a real server, in a real Chromium, over the tiny models."""
 
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +8,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "service"))  # for what is no test
+sys.path.append(str(Path(__file__).parents[2] / "docs/make"))
 
+from chromium import FLAGS, NAMES, chromium
 from fabricate import Tiny, TinyCaptioner, TinyDetector, TinySegmenter, TinyStylizer
 from serving import served
 
@@ -18,19 +18,7 @@ from service.settings import Settings
 
 expect.set_options(timeout=20_000)
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_FLAGS = [
-    "--no-sandbox",  # as root in a container there is none to be had
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
-
-
-def chromium() -> str | None:
-    """Where Chromium is: ``CHROMIUM`` in the environment, or on the PATH."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,7 +57,7 @@ def site(models: Path) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     """A Chromium without a window."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium(), args=_FLAGS)
+        launched = playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *_CAMERA])
         yield launched
         launched.close()
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,14 +10,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from chromium import FLAGS, chromium
 from diagrams import OUT, REQUEST, TRAINING, diagrams
 from playwright.sync_api import Page, sync_playwright
 from reference import reference
 
 from tests.docs.pages import ROOT, pages
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def build(config: Path, target: Path) -> subprocess.CompletedProcess[str]:
@@ -87,11 +84,10 @@ def test_the_search_knows_the_guide(site: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser_page() -> Iterator[Page]:
-    if CHROMIUM is None:
+    if chromium() is None:
         pytest.skip("no Chromium; see make chromium")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page()
         page.set_default_timeout(30_000)
         yield page
