@@ -8,6 +8,7 @@ from training.data import benchmarks
 from training.data.errors import DataError
 from training.data.folders import FolderData, read_folder
 from training.data.labelled import Labelled, split
+from training.files import cache_folder
 from training.nets import architectures
 from training.published import Published
 from training.tasks.classify import digits
@@ -67,7 +68,8 @@ def gather(config: Classify, published: Published, report: Report = lambda _: No
     geometry = _square(train.shape[0])
     if config.reads_digits:
         report("framing the digits as the graph does")
-        train, test, geometry = digits.framed(train), digits.framed(test), digits.GEOMETRY
+        train, test = (digits.framed(each, cache_folder()) for each in (train, test))
+        geometry = digits.GEOMETRY
     train, held_out = split(train, config.held_out, _SPLIT_SEED)
     height, _, channels = train.shape
     return Gathered(

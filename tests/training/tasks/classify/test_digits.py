@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -10,6 +11,7 @@ from service.images import Limits, decode
 from service.resize import fit
 from tests.training.tasks.classify.tiny_sets import digit
 from training.data import benchmarks
+from training.data.labelled import Labelled
 from training.nets.digits import CANVAS, Digits
 from training.tasks.classify import digits
 
@@ -40,6 +42,49 @@ def test_a_framed_set_keeps_its_order_and_classes(sets: dict[str, Path]) -> None
         with torch.inference_mode():
             [[ink]] = Digits().eval()(canvas[None])
         torch.testing.assert_close(framed.images[index, ..., 0], (ink * 255).round().byte())
+
+
+@pytest.fixture
+def many() -> Labelled:
+    """More digits than are framed anew each time, of which only the first are drawn."""
+    drawn = np.stack([digit(text, 28, height=0.7) for text in "0123456789"])
+    images = torch.from_numpy(drawn)[torch.arange(210) % 10, ..., None].contiguous()
+    return Labelled(images, torch.arange(210) % 10, tuple("0123456789"))
+
+
+def test_what_is_kept_is_not_framed_again(
+    tmp_path: Path, many: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = digits.framed(many, tmp_path)
+    assert first.images.equal(digits.framed(many).images)
+    counted: list[int] = []
+    real = digits.canvas
+    monkeypatch.setattr(digits, "canvas", lambda image: counted.append(1) or real(image))
+    again = digits.framed(many, tmp_path)
+    assert again.images.equal(first.images)
+    assert again.targets.equal(many.targets)
+    assert 0 < len(counted) < len(many)
+
+
+@pytest.mark.parametrize(
+    "spoil", ["cut off", "of another network", "of another set", "not an array"]
+)
+def test_what_was_kept_otherwise_is_framed_again(
+    tmp_path: Path, many: Labelled, spoil: str
+) -> None:
+    wanted = digits.framed(many, tmp_path).images
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    if spoil == "cut off":
+        path.write_bytes(whole[:-100])
+    elif spoil == "of another network":
+        np.save(path, 255 - wanted.numpy())
+    elif spoil == "of another set":
+        np.save(path, wanted.numpy()[:205])
+    else:
+        path.write_bytes(b"no array")
+    assert digits.framed(many, tmp_path).images.equal(wanted)
+    assert path.read_bytes() == whole
 
 
 def test_light_on_dark_and_dark_on_light_are_framed_alike() -> None:
