@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.nets.style.grain import Grain
 from training.nets.style.statistics import adain, style_code
 
 MULTIPLE = 8
@@ -54,6 +55,7 @@ class Stylizer(nn.Module):
         """Put together an ``Encoder`` and a ``Decoder``."""
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
+        self.grain = Grain()
 
     @property
     def stages(self) -> tuple[tuple[str, ...], ...]:
@@ -73,23 +75,20 @@ class Stylizer(nn.Module):
         alpha: Tensor | None = None,
         *,
         style: Tensor | None = None,
-        levels: list[Tensor] | None = None,
     ) -> Tensor:
         """The content in the style of a code.
 
         Args:
             pixels: of the content, ``float[N, 3, H, W]`` in 0 to 1; sides are multiples of 8.
             code: of the style, ``float[N, K]``; ``None`` where ``style`` is given.
-            alpha: ``float[N]``, how far to go from the content's own code, 0, to the style's, 1;
-                all the way if left out.
+            alpha: ``float[N]``, how far to go from the content's own code, 0, to the style's, 1,
+                and how much of the grain to lay over it; all the way if left out.
             style: pixels of the style, from which the code is made.
-            levels: the encoder's maps of the content, where they are known already.
 
         Returns:
             ``float[N, 3, H, W]``, in 0 to 1 but for some overshoot.
         """
-        if levels is None:
-            levels = self.encoder(pixels)
+        levels = self.encoder(self.grain(pixels, alpha))
         if code is None:
             assert style is not None
             code = self.code(style)

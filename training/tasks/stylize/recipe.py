@@ -91,8 +91,7 @@ class StylizeRecipe(Recipe):
         with torch.no_grad():
             known = networks["vgg"](content)
         grams, codes = self._targets.of(pair.number, content.device)
-        levels = [known[name] for name in ENCODED]
-        made = self._made(networks["net"], content, pair, codes, alpha, levels)
+        made = self._made(networks["net"], content, pair, codes, alpha)
         inside = made.clamp(0, 1)
         aim = Aim({ENCODED[-1]: known[ENCODED[-1]]}, grams)
         losses = aim.losses(networks["vgg"](inside), inside)
@@ -111,7 +110,7 @@ class StylizeRecipe(Recipe):
             logged["identity"] = kept.detach()
         if "teacher" in networks:
             with torch.no_grad():
-                shown = networks["teacher"](content, codes, alpha, levels=levels).clamp(0, 1)
+                shown = networks["teacher"](content, codes, alpha).clamp(0, 1)
             distance = functional.l1_loss(made, shown)
             loss = loss + self._config.distil * distance
             logged["distance"] = distance.detach()
@@ -144,11 +143,10 @@ class StylizeRecipe(Recipe):
         pair: Pair,
         codes: Tensor,
         alpha: Tensor,
-        levels: list[Tensor],
     ) -> Tensor:
-        """The network's pictures; the full one's features of the content are known already."""
+        """The network's pictures; codes of the styles are the full one's."""
         if self._is_full:
-            made: Tensor = net(content, codes, alpha, levels=levels)
+            made: Tensor = net(content, codes, alpha)
         else:
             made = net(content, None, alpha, style=_pixels(pair.style))
         return made.float()
