@@ -46,7 +46,7 @@ def build(
         channels: of the pictures, 1 or 3.
         small_images: adapt it to pictures of about 32x32 pixels.
         dropout: probability before the classifier, in place of the network's own.
-        size: side of the pictures in pixels; only ``convnet`` and ``convnet-wide`` need to know.
+        size: side of the pictures in pixels; only the ``convnet`` ones need to know.
 
     Returns:
         A module that takes normalised ``float32[N, channels, H, W]`` and gives
@@ -258,6 +258,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
         _convnet("convnet", (16, 32, 64)),
+        _convnet("convnet-medium", (24, 48, 96)),
         _convnet("convnet-wide", (32, 64, 128)),
         *(_small_resnet(f"resnet{depth}", depth, skip=True) for depth in (20, 32, 44, 56)),
         *(_small_resnet(f"plain{depth}", depth, skip=False) for depth in (20, 32, 44, 56)),

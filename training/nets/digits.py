@@ -25,6 +25,9 @@ _EVEN = 0.05
 _PLAIN = 0.1
 #: How far a border may stand from a surface that is fitted well.
 _FITS = 0.02
+#: Of the strongest ink: what is full ink, and up to what the ground is left out at most. Where the
+#: border has little grain, less is left out, so many times its median: dotted strokes are faint.
+_FULL, _FAINT, _GRAINS = 0.9, 0.15, 6.0
 
 
 class Digits(nn.Module):
@@ -38,7 +41,8 @@ class Digits(nn.Module):
        lens has darkened the corners; ink is what departs from it, to whichever side departs more,
        so both polarities and a slanting light do.
     2. What is wider than any stroke is no ink but a shadow.
-    3. Contrast: the darkest parts of the ink become 1, what is near the paper becomes 0.
+    3. Contrast: the darkest parts of the ink become 1, what is near the paper becomes 0; how near
+       depends on the paper's grain.
     4. The box around the ink is scaled to 20 pixels and the centre of mass moved to the middle.
 
     A picture without ink gives zeros, or faint noise, and never a value that is not finite.
@@ -77,11 +81,13 @@ class Digits(nn.Module):
         is_bowl = is_another & (misfit < _FITS)
         is_light = _is_light(flat - bowl)
         departure = flat - torch.where(is_bowl, bowl, plane)
+        grain = _median(departure[:, self.border].abs())
         sign = 2 * is_light - 1
         ink = _strokes(sign * departure)
         strongest = ink.topk(CANVAS * CANVAS // 100, dim=1).values.mean(1, keepdim=True)
-        ink = ink / strongest.clamp(min=0.05)
-        ink = ((ink - 0.15) / 0.75).clamp(0, 1)
+        strongest = strongest.clamp(min=0.05)
+        faintest = (_GRAINS * grain / strongest).clamp(max=_FAINT)
+        ink = ((ink / strongest - faintest) / (_FULL - faintest)).clamp(0, 1)
         return ink.reshape(-1, 1, CANVAS, CANVAS)
 
     def _frame(self, ink: Tensor) -> Tensor:
@@ -184,6 +190,11 @@ def _widened(picture: Tensor, side: int) -> Tensor:
     """The greatest value in the square around each place of ``float32[N, 1, H, W]``."""
     rows = functional.max_pool2d(picture, (side, 1), 1, (side // 2, 0))
     return functional.max_pool2d(rows, (1, side), 1, (0, side // 2))
+
+
+def _median(values: Tensor) -> Tensor:
+    """The upper median of each row, ``float32[N, P]`` -> ``float32[N, 1]``."""
+    return values.topk(values.shape[1] // 2, dim=1).values[:, -1:]
 
 
 def _extent(inked: Tensor) -> tuple[Tensor, Tensor]:

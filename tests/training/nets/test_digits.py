@@ -214,8 +214,19 @@ def test_from_an_even_ground_nothing_is_taken(text: str) -> None:
     picture = canvas(digit(text, bold=0.05))[..., 0]
     grey = torch.from_numpy(picture / 255).float()[None]
     strongest = grey.flatten(1).topk(CANVAS * CANVAS // 100).values.mean()
-    plain = FRONT._frame((((grey / strongest) - 0.15) / 0.75).clamp(0, 1)[:, None])
+    plain = FRONT._frame((grey / strongest / 0.9).clamp(0, 1)[:, None])
     torch.testing.assert_close(framed(picture), plain, atol=2e-3, rtol=0)
+
+
+def test_a_faint_stroke_is_kept_on_even_ground_and_left_out_on_grainy_paper() -> None:
+    ink = ink_of("0")
+    right = np.arange(CANVAS) > CANVAS // 2
+    faint = np.where(right & (np.abs(np.arange(CANVAS)[:, None] - CANVAS // 2) < 12), 0.12, 1) * ink
+    whole, even, grainy = framed(photo(ink), photo(faint), photo(faint, noise=0.04))
+    weakened = whole - framed(photo(np.where(faint < ink, 0, ink)))[0] > 0.5
+    kept, left = (float(each[0][weakened[0]].mean()) for each in (even, grainy))
+    assert kept > 0.1
+    assert left < 0.6 * kept
 
 
 def test_the_exported_front_computes_the_same() -> None:
