@@ -35,7 +35,7 @@ def random_weights() -> dict[str, State]:
             if name.startswith(STYLE_TABLE["adain-decoder"].lacks):
                 continue
             if name.endswith("bias"):
-                state[name] = torch.zeros_like(tensor)
+                state[name] = torch.randn(tensor.shape, generator=generator) * 0.01
             else:
                 spread = (2 / tensor[0].numel()) ** 0.5
                 state[name] = torch.randn(tensor.shape, generator=generator) * spread

@@ -21,6 +21,9 @@ _SIDES = (127, 211)
 class Grain(nn.Module):
     """The same grain for every picture, so that equal requests get equal answers."""
 
+    a: Tensor
+    b: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         drawn = np.random.RandomState(0)  # whose numbers are the same with every NumPy
@@ -40,7 +43,7 @@ class Grain(nn.Module):
             ``float[N, 3, H, W]``, a little beyond 0 and 1 here and there.
         """
         height, width = pixels.shape[2:]
-        whole = sum(_repeated(tile, height, width) for tile in (self.a, self.b))
+        whole = _repeated(self.a, height, width) + _repeated(self.b, height, width)
         if strength is None:
             return pixels + whole
         return pixels + strength[:, None, None, None] * whole

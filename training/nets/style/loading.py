@@ -71,8 +71,8 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
 
     Args:
         net: full or slim.
-        locator: ``adain-decoder``, for the full network's decoder, or a path: of another run's
-            ``best.ckpt``, or of the folder of an exported model.
+        locator: ``adain-decoder``, for what a decoder has in common with the published one, or a
+            path: of another run's ``best.ckpt``, or of the folder of an exported model.
         downloads: a folder that may hold packages already.
 
     Raises:
@@ -81,9 +81,8 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
         FileError: the file cannot be had.
     """
     if locator == DECODER:
-        lacking = _load(net.decoder, weights.load(DECODER, downloads), locator)
-        if any(not name.startswith(STYLE_TABLE[DECODER].lacks) for name in lacking):
-            raise WeightsError(f"{locator} is of the full network only: say --network full")
+        known, wanted = weights.load(DECODER, downloads), net.decoder.state_dict()
+        _load(net.decoder, {name: known[name] for name in known if name in wanted}, locator)
         load_encoder(net, downloads)
         return Begun((source_of(DECODER),))
     path = Path(locator)
@@ -103,12 +102,14 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
 
 
 def load_encoder(net: Stylizer, downloads: Path | None = None) -> None:
-    """Give the full network's encoder, which is never trained, its weights.
+    """Give an encoder, which is never trained, its weights.
 
     Raises:
         FileError: they cannot be had.
     """
-    net.encoder.get_submodule("vgg").load_state_dict(load_vgg(downloads).state_dict())
+    vgg = net.encoder.get_submodule("vgg")
+    assert isinstance(vgg, Vgg19)
+    vgg.load_first(weights.load(VGG, downloads))
 
 
 def _load(module: nn.Module, state: State, locator: str) -> list[str]:

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-_CHANNELS = (64, 128, 256, 512, 512)
+WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of the convolutions between poolings."""
+
 _CONVOLUTIONS = (2, 2, 4, 4, 4)
 
 LAYERS: tuple[str, ...] = tuple(
@@ -33,17 +35,18 @@ def channels(layer: str) -> int:
     Raises:
         ValueError: there is no such activation.
     """
-    return _CHANNELS[_stage(layer)]
+    return WIDTHS[_stage(layer)]
 
 
 class Vgg19(nn.Module):
     """The convolutions up to the last activation that is asked for."""
 
-    def __init__(self, layers: Sequence[str] = ENCODED) -> None:
+    def __init__(self, layers: Sequence[str] = ENCODED, widths: Sequence[int] = WIDTHS) -> None:
         """Make the convolutions with random weights.
 
         Args:
             layers: activations to give, of LAYERS.
+            widths: channels of the stages that are needed.
 
         Raises:
             ValueError: one is no activation of the network, or there is none.
@@ -52,13 +55,11 @@ class Vgg19(nn.Module):
         if not layers:
             raise ValueError("name at least one activation")
         self.layers = tuple(sorted(layers, key=_position))
-        self.names = LAYERS[: _position(self.layers[-1]) + 1]
-        before = 3
-        for name in self.names:
-            after = channels(name)
+        made = convolutions(self.layers[-1], widths)
+        self.names = tuple(name.replace("conv", "relu") for name in made)
+        for name, (before, after) in made.items():
             convolution = nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect")
-            self.add_module(_convolution(name), convolution)
-            before = after
+            self.add_module(name, convolution)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """``float[N, 3, H, W]`` RGB in 0 to 1 -> each activation, ``float[N, C, h, w]``."""
@@ -76,6 +77,25 @@ class Vgg19(nn.Module):
         """Take the weights of those convolutions that the network has; others are left out."""
         own = self.state_dict()
         self.load_state_dict({name: state[name] for name in own if name in state})
+
+
+def convolutions(last: str, widths: Sequence[int] = WIDTHS) -> Mapping[str, tuple[int, int]]:
+    """Channels before and after each convolution up to an activation, in order.
+
+    Args:
+        last: of LAYERS.
+        widths: channels of the stages that are needed.
+
+    Raises:
+        ValueError: there is no such activation.
+    """
+    names = LAYERS[: _position(last) + 1]
+    after = [widths[_stage(name)] for name in names]
+    before = [3, *after[:-1]]
+    return {
+        _convolution(name): pair
+        for name, pair in zip(names, zip(before, after, strict=True), strict=True)
+    }
 
 
 def _convolution(layer: str) -> str:

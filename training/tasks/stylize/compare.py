@@ -21,9 +21,8 @@ from torch import Tensor
 
 from training.data.errors import DataError
 from training.data.style_pictures import FixedPairs, Pair
-from training.nets.style.adain import adain_network
+from training.nets.style.adain import adain_network, slim_network
 from training.nets.style.loading import begin, load_vgg, published_stylizer
-from training.nets.style.student import slim_network
 from training.nets.style.stylizer import Stylizer, images_of, pixels_of
 from training.nets.style.vgg import Vgg19
 from training.ranges import need

@@ -12,7 +12,7 @@ from training.settings import Training
 from training.tasks.stylize.objective import Weighting
 
 PUBLISHED = "adain-decoder"
-"""The row of the weights table that the full network's decoder begins with."""
+"""The row of the weights table that decoders begin with."""
 
 _LEAST_SIDE = 64
 
@@ -34,10 +34,10 @@ class Stylize:
     downloads: Path | None = None
     """Folder of packages, or the files in them, downloaded already."""
     network: Literal["full", "slim"] = "full"
-    """AdaIN between VGG-19 and a decoder, or a student for CPUs."""
+    """AdaIN between VGG-19 and a decoder, or a shorter one of less than half the operations."""
     weights: str | None = PUBLISHED
     """Weights to start from: a row of the weights table, another run's best.ckpt, or the folder of
-    an exported model. The slim network begins at random unless told."""
+    an exported model."""
     teacher: Path | None = None
     """The best.ckpt of a full network, whose pictures the slim one is to make; without, it learns
     from photographs and paintings alone."""

@@ -208,10 +208,10 @@ def _description(config: Stylize) -> str:
 
 def _card(config: Stylize, results: Results, compared: int) -> Card:
     figures, weights = results.figures(), told_weights(config.weights)
+    depth = "`relu4_1`" if config.network == "full" else "`relu3_1` only, for speed,"
     kind = (
-        "AdaIN between VGG-19 and a decoder that also knows the finer statistics of a style"
-        if config.network == "full"
-        else "a slim encoder and decoder after MicroAST, with codes of its own"
+        f"AdaIN between VGG-19 up to {depth} and a decoder that also knows the finer statistics of "
+        "a style"
     )
     begun = f"starting from `{weights}`" if weights else "from random weights"
     taught = " and the pictures of a full network" if config.teacher is not None else ""

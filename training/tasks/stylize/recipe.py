@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from training.data.order import Order, batches
 from training.data.style_pictures import FixedPairs, Pair, StylePairs, collate
+from training.nets.style.adain import FULL, SLIM, code_size
 from training.nets.style.stylizer import Stylizer, pixels_of
 from training.nets.style.vgg import ENCODED, Vgg19
 from training.optimisation import optimizer
@@ -62,7 +63,7 @@ class StylizeRecipe(Recipe):
         """
         self._train, self._held_out, self._targets = train, held_out, targets
         self._config = config
-        self._is_full = config.network == "full"
+        self._code_size = code_size(FULL if config.network == "full" else SLIM)
         for module in (net, vgg, *([teacher] if teacher else [])):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.networks = {"net": net, "vgg": vgg}
@@ -91,7 +92,7 @@ class StylizeRecipe(Recipe):
         with torch.no_grad():
             known = networks["vgg"](content)
         grams, codes = self._targets.of(pair.number, content.device)
-        made = self._made(networks["net"], content, pair, codes, alpha)
+        made: Tensor = networks["net"](content, codes[:, : self._code_size], alpha).float()
         inside = made.clamp(0, 1)
         aim = Aim({ENCODED[-1]: known[ENCODED[-1]]}, grams)
         losses = aim.losses(networks["vgg"](inside), inside)
@@ -135,21 +136,6 @@ class StylizeRecipe(Recipe):
             "content": float(found[:, 1].mean()),
             "style": float(found[:, 2].mean()),
         }
-
-    def _made(
-        self,
-        net: nn.Module,
-        content: Tensor,
-        pair: Pair,
-        codes: Tensor,
-        alpha: Tensor,
-    ) -> Tensor:
-        """The network's pictures; codes of the styles are the full one's."""
-        if self._is_full:
-            made: Tensor = net(content, codes, alpha)
-        else:
-            made = net(content, None, alpha, style=_pixels(pair.style))
-        return made.float()
 
 
 def _pixels(images: Tensor) -> Tensor:

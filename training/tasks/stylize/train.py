@@ -1,7 +1,7 @@
 """From a configuration to a trained network that stylizes and what it is worth."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -11,14 +11,13 @@ from service.contract import DataSource
 from training import faults
 from training.best import Outcome
 from training.loop import fit
-from training.nets.style.adain import adain_network
+from training.nets.style.adain import adain_network, slim_network
 from training.nets.style.loading import VGG, begin, load_encoder, load_vgg, source_of
-from training.nets.style.student import slim_network
 from training.nets.style.stylizer import Stylizer
 from training.nets.style.vgg import Vgg19
 from training.run import Run
 from training.running import number_or_none
-from training.tasks.stylize.config import PUBLISHED, Stylize
+from training.tasks.stylize.config import Stylize
 from training.tasks.stylize.data import Gathered, gather
 from training.tasks.stylize.figures import sheet
 from training.tasks.stylize.metrics import Quality, measure
@@ -84,7 +83,6 @@ def train(config: Stylize, fabric: Fabric, report: Report = lambda _: None) -> R
         TrainingError: training cannot go on.
         RunError: the run's folder holds another run.
     """
-    config = resolved(config)
     gathered = gather(config, report)
     faults.keep(
         gathered.faults,
@@ -115,19 +113,11 @@ def train(config: Stylize, fabric: Fabric, report: Report = lambda _: None) -> R
     return Results(net.cpu(), vgg.cpu(), gathered, begun, outcome, quality)
 
 
-def resolved(config: Stylize) -> Stylize:
-    """The same without published weights where there are none for the network."""
-    if config.network == "slim" and config.weights == PUBLISHED:
-        return replace(config, weights=None)
-    return config
-
-
 def _network(config: Stylize) -> tuple[Stylizer, tuple[DataSource, ...]]:
     """The network to train, with its first weights, and where those and the loss come from."""
     sources: tuple[DataSource, ...] = (source_of(VGG),)
     net = adain_network() if config.network == "full" else slim_network()
-    if config.network == "full":
-        load_encoder(net, config.downloads)
+    load_encoder(net, config.downloads)
     if config.weights is not None:
         sources = (*sources, *begin(net, config.weights, config.downloads).sources)
     return net, sources

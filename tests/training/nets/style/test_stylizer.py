@@ -8,7 +8,7 @@ import torch
 
 from training.exportable import Graph
 from training.graph import reference, to_onnx
-from training.nets.style.student import slim_network
+from training.nets.style.adain import adain_network
 from training.nets.style.stylizer import (
     LEAST_SIDE,
     Encode,
@@ -27,7 +27,7 @@ CODE = 2 * sum(WIDTHS)
 def tiny() -> Stylizer:
     """A network whose decoder listens to the code."""
     torch.manual_seed(0)
-    net = slim_network(WIDTHS).eval()
+    net = adain_network(WIDTHS).eval()
     told = net.decoder.get_submodule("modulation.told")
     torch.nn.init.normal_(told.weight, std=0.3)  # type: ignore[arg-type]
     return net

@@ -11,8 +11,7 @@ from service.contract import read_manifest
 from service.tasks import stylize
 from training.cli import main
 from training.conversions import read_torch
-from training.nets.style import student
-from training.nets.style.adain import adain_network
+from training.nets.style.adain import adain_network, slim_network
 from training.nets.style.loading import begin
 from training.tasks.stylize import publish, train
 from training.weights import WeightsError
@@ -25,13 +24,12 @@ SMALL = [
 
 
 @pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slim network that is slimmer still, and golden pictures to match."""
-    monkeypatch.setattr(train, "slim_network", lambda: student.slim_network((4, 4, 8, 8)))
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Golden pictures that are soon made."""
     monkeypatch.setattr(publish, "_GOLDEN", (32, 40))
 
 
-@pytest.mark.usefixtures("narrow")
+@pytest.mark.usefixtures("small")
 def test_a_training_becomes_a_model_of_the_service(
     photographs: Path, paintings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,10 +55,10 @@ def test_a_training_becomes_a_model_of_the_service(
     assert manifest.input.multiple == 1
     assert manifest.options == {"style_side": 64}
     card = (folder / "MODEL_CARD.md").read_text()
-    assert "MicroAST" in card
+    assert "`relu3_1` only" in card
     assert str(tmp_path) not in card
     # What was shipped can be trained on, and is what was trained.
-    net = student.slim_network((4, 4, 8, 8))
+    net = slim_network()
     assert begin(net, str(folder)).sources == manifest.provenance.data
     (best,) = (tmp_path / "r/brush").glob("best.ckpt")
     for name, tensor in read_torch(best).items():
@@ -91,7 +89,7 @@ def test_a_picture_alone_is_too_few(
 
 def test_weights_are_rounded_before_codes_are_computed() -> None:
     torch.manual_seed(0)
-    net = student.slim_network((4, 4, 8, 16)).eval()
+    net = adain_network((4, 4, 8, 16)).eval()
     graphs = publish.graphs(
         net,
         contents=[np.zeros((32, 32, 3), np.uint8)],

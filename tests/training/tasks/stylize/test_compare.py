@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.cli import main
-from training.nets.style.student import slim_network
+from training.nets.style.adain import slim_network
 from training.tasks.stylize.compare import PUBLIC, summary
 from training.tasks.stylize.metrics import Quality
 

@@ -6,7 +6,6 @@ import pytest
 from training.tasks.stylize.config import PUBLISHED, Stylize
 from training.tasks.stylize.objective import Weighting
 from training.tasks.stylize.presets import FOLDER, PRESETS
-from training.tasks.stylize.train import resolved
 from training.weights import STYLE_TABLE
 
 
@@ -42,11 +41,9 @@ def test_a_negative_weight_is_named(name: str) -> None:
         Weighting(**{f"{name}_weight": -1.0})
 
 
-def test_a_slim_network_begins_at_random_unless_told() -> None:
-    assert resolved(Stylize(network="slim")).weights is None
-    assert resolved(Stylize(network="slim", weights="mine.ckpt")).weights == "mine.ckpt"
-    assert resolved(Stylize()).weights == PUBLISHED
+def test_networks_begin_with_a_row_of_the_table() -> None:
     assert PUBLISHED in STYLE_TABLE
+    assert {each.weights for each in (*PRESETS.values(), FOLDER)} == {PUBLISHED}
 
 
 def test_one_preset_is_the_tasks_default() -> None:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from service.presets import read_presets, write_presets
-from training.nets.style.student import slim_network
+from training.nets.style.adain import adain_network
 from training.tasks.stylize import named_styles as module
 from training.tasks.stylize.drawn_styles import DRAWN, SIDE
 from training.tasks.stylize.named_styles import drawn_presets, named_styles
@@ -31,7 +31,7 @@ def test_presets_can_be_written_and_read(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(module, "painting", painted)
     torch.manual_seed(0)
-    net = slim_network((4, 4, 8, 8)).eval()
+    net = adain_network((4, 4, 8, 8)).eval()
     made = list(named_styles(net, 64))
     assert [each.name for each in made[-3:]] == list(DRAWN)
     read = read_presets(write_presets(made))
@@ -46,4 +46,4 @@ def test_presets_can_be_written_and_read(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_drawn_styles_need_no_package() -> None:
-    assert [each.name for each in drawn_presets(slim_network((4, 4, 8, 8)).eval())] == list(DRAWN)
+    assert [each.name for each in drawn_presets(adain_network((4, 4, 8, 8)).eval())] == list(DRAWN)
