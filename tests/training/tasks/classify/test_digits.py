@@ -1,6 +1,7 @@
 """MNIST as the service will see it."""
 
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -57,13 +58,12 @@ def test_what_is_kept_is_not_framed_again(
 ) -> None:
     first = digits.framed(many, tmp_path)
     assert first.images.equal(digits.framed(many).images)
-    counted: list[int] = []
-    real = digits.canvas
-    monkeypatch.setattr(digits, "canvas", lambda image: counted.append(1) or real(image))
+    counted = MagicMock(side_effect=digits.canvas)
+    monkeypatch.setattr(digits, "canvas", counted)
     again = digits.framed(many, tmp_path)
     assert again.images.equal(first.images)
     assert again.targets.equal(many.targets)
-    assert 0 < len(counted) < len(many)
+    assert 0 < counted.call_count < len(many)
 
 
 @pytest.mark.parametrize(
