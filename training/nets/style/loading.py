@@ -82,7 +82,10 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
     """
     if locator == DECODER:
         known, wanted = weights.load(DECODER, downloads), net.decoder.state_dict()
-        _load(net.decoder, {name: known[name] for name in known if name in wanted}, locator)
+        common = {name: known[name] for name in known if name in wanted}
+        lacking = _load(net.decoder, common, locator)
+        if any(not name.startswith(STYLE_TABLE[DECODER].lacks) for name in lacking):
+            raise WeightsError(f"{locator} lacks {', '.join(lacking[:5])}")
         load_encoder(net, downloads)
         return Begun((source_of(DECODER),))
     path = Path(locator)

@@ -117,8 +117,9 @@ def _network(config: Stylize) -> tuple[Stylizer, tuple[DataSource, ...]]:
     """The network to train, with its first weights, and where those and the loss come from."""
     sources: tuple[DataSource, ...] = (source_of(VGG),)
     net = adain_network() if config.network == "full" else slim_network()
-    load_encoder(net, config.downloads)
-    if config.weights is not None:
+    if config.weights is None:
+        load_encoder(net, config.downloads)
+    else:
         sources = (*sources, *begin(net, config.weights, config.downloads).sources)
     return net, sources
 
