@@ -68,30 +68,19 @@ class Stylizer(nn.Module):
         """The code of a style, ``float[N, 3, H, W]`` in 0 to 1 -> ``float32[N, K]``."""
         return style_code(self.encoder(pixels))
 
-    def forward(
-        self,
-        pixels: Tensor,
-        code: Tensor | None,
-        alpha: Tensor | None = None,
-        *,
-        style: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, pixels: Tensor, code: Tensor, alpha: Tensor | None = None) -> Tensor:
         """The content in the style of a code.
 
         Args:
             pixels: of the content, ``float[N, 3, H, W]`` in 0 to 1; sides are multiples of 8.
-            code: of the style, ``float[N, K]``; ``None`` where ``style`` is given.
+            code: of the style, ``float[N, K]``.
             alpha: ``float[N]``, how far to go from the content's own code, 0, to the style's, 1,
                 and how much of the grain to lay over it; all the way if left out.
-            style: pixels of the style, from which the code is made.
 
         Returns:
             ``float[N, 3, H, W]``, in 0 to 1 but for some overshoot.
         """
         levels = self.encoder(self.grain(pixels, alpha))
-        if code is None:
-            assert style is not None
-            code = self.code(style)
         own = style_code(levels)
         if alpha is not None:
             code = own + alpha[:, None] * (code - own)

@@ -111,13 +111,6 @@ def test_every_picture_of_a_batch_is_by_itself(tiny: Stylizer) -> None:
             assert (together[at].int() - alone[0].int()).abs().max() <= 1
 
 
-def test_a_style_may_be_given_as_pixels(tiny: Stylizer) -> None:
-    content, style = torch.rand(1, 3, 16, 24), torch.rand(1, 3, 32, 16)
-    with torch.inference_mode():
-        wanted = tiny(content, tiny.code(style))
-        assert tiny(content, None, style=style).equal(wanted)
-
-
 def test_stages_name_every_parameter_once(tiny: Stylizer) -> None:
     prefixes = [f"{prefix}." for stage in tiny.stages for prefix in stage]
     for name, _ in tiny.named_parameters():
