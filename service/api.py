@@ -223,7 +223,8 @@ _CONTENT_BODY: dict[str, Any] = {
                         "style": {
                             "type": "array",
                             "items": BINARY,
-                            "description": "Pictures whose styles are mixed, with presets.",
+                            "description": "Pictures whose styles are mixed, with presets. A "
+                            "short text is a preset's name, as in the query.",
                         },
                     },
                 }

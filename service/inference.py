@@ -95,14 +95,16 @@ class Inference:
             )
             images, beside = _sorted(parts, companions)
             if companions:
+                beside, params = companions.named(beside, params)
                 companions.check(params, model.assets, len(beside))
             if len(images) > 1:
                 media_type = choose(accept, (_JSON,), "the answer to several pictures")
             draw = pictures.get(media_type)
             quality = params.picture_quality()
             rendering = Rendering(draw, media_type, quality) if draw else None
+            items = len(images) + len(beside)
             at_once = 1 if companions else None  # they take turns
-            async with self.working(request, model, len(parts), at_once=at_once) as deadline:
+            async with self.working(request, model, items, at_once=at_once) as deadline:
                 result: bytes | Rendered
                 if len(images) > 1:
                     result = await self._each(model, images, params, deadline)

@@ -122,6 +122,8 @@ class Companions:
     Attributes:
         field: of a form that they come in.
         main: fields that the picture the request is about can come in.
+        named: of what came in ``field``, takes the texts that stand for what needs no picture into
+            the parameters; gives the pictures and those parameters, or raises ParameterError.
         check: told the parameters, the model's assets and the number of companions, which is None
             before the body is read, raises ParameterError if they do not go together.
         prepare: makes one of them ready for a role of its own, whatever the parameters.
@@ -132,6 +134,7 @@ class Companions:
 
     field: str
     main: tuple[str, ...]
+    named: Callable[[Sequence[bytes], Any], tuple[list[bytes], Any]]
     check: Callable[[Any, Mapping[str, bytes], int | None], None]
     prepare: Callable[[Picture, Manifest], Prepared]
     verify: Callable[[Arrays], None]

@@ -1,6 +1,7 @@
 """Style transfer: the content of one picture in the style of others, or of presets."""
 
 import base64
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Final
 
@@ -29,22 +30,21 @@ _ENCODE: Final = "encode"
 #: Levels of 255 that a pixel may be apart and count as the same.
 _LEVELS: Final = 2
 
-Style = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(:([0-9]{1,4}(\.[0-9]{1,6})?|\.[0-9]{1,6}))?$"
-    ),
-]
+_MAX_STYLES: Final = 16
+_STYLE: Final = r"^[a-z0-9][a-z0-9._-]{0,63}(:([0-9]{1,4}(\.[0-9]{1,6})?|\.[0-9]{1,6}))?$"
+# What may be meant for a preset's name, or for a file's, and is no picture: the shortest is longer.
+_TEXT: Final = re.compile(rb"[\w .:,~@/\\+-]{1,80}[\r\n]{0,2}")
+Style = Annotated[str, StringConstraints(pattern=_STYLE)]
 
 
 class Params(task.Params):
     """Query parameters of ``/stylize``."""
 
-    style: Annotated[list[Style], Field(max_length=16)] = Field(
+    style: Annotated[list[Style], Field(max_length=_MAX_STYLES)] = Field(
         [],
         description="A preset's name, repeated for several, each with `:` and a weight if it is "
-        "not 1. Styles are mixed, with those of pictures in the field `style`, by their weighted "
-        "mean.",
+        "not 1. Styles are mixed, with those of pictures in the form's field `style`, which takes "
+        "a preset's name as well, by their weighted mean.",
         examples=[["wave:0.7", "fire:0.3"]],
     )
     style_weight: Annotated[
@@ -181,6 +181,33 @@ def prepare_style(picture: Picture, manifest: Manifest) -> Prepared:
     return Prepared({"images": _mirrored(images)}, placement, _ENCODE)
 
 
+def take_names(sent: Sequence[bytes], params: Params) -> tuple[list[bytes], Params]:
+    """Take the presets that a form names in its field ``style`` for more of the query's.
+
+    Args:
+        sent: what came in the field, pictures and short texts.
+        params: of the request.
+
+    Returns:
+        The pictures in order, and the parameters with what the texts say after the query's own.
+
+    Raises:
+        ParameterError: a text is no preset's name, or there are too many.
+    """
+    texts = [data for data in sent if _TEXT.fullmatch(data)]
+    styles = [*params.style, *(text.decode("ascii").strip() for text in texts)]
+    for style in styles:
+        if not re.match(_STYLE, style):
+            raise ParameterError(
+                f"style: {style!r} is neither a picture nor a preset with or without a weight, as "
+                "in 'wave:0.7'; curl sends a file for -F style=@FILE"
+            )
+    if len(styles) > _MAX_STYLES:
+        raise ParameterError(f"style: {len(styles)} presets; at most {_MAX_STYLES} are mixed")
+    pictures = [data for data in sent if not _TEXT.fullmatch(data)]
+    return pictures, params.model_copy(update={"style": styles})
+
+
 def check_styles(params: Params, assets: Mapping[str, bytes], pictures: int | None) -> None:
     """Refuse a preset that there is not, weights of no picture, and a request without a style.
 
@@ -238,9 +265,9 @@ def mix(codes: Sequence[Arrays], assets: Mapping[str, bytes], params: Params) ->
 
 
 STYLES: Final = Companions(
-    "style", ("content", "file"), check_styles, prepare_style, verify_code, mix
+    "style", ("content", "file"), take_names, check_styles, prepare_style, verify_code, mix
 )
-"""The pictures in a form's field ``style``."""
+"""The pictures and names in a form's field ``style``."""
 
 
 def finish(inferred: Inferred, params: Params) -> Answered:  # noqa: ARG001

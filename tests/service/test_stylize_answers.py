@@ -136,6 +136,18 @@ async def test_pictures_and_presets_mix_by_their_weights(client: httpx.AsyncClie
     assert_like(opened(presets), TINY.expected(CONTENT, code.tolist()))
 
 
+async def test_a_form_names_presets_too(client: httpx.AsyncClient) -> None:
+    form = [
+        ("style", b"wave:3"),
+        ("style", png(STYLE)),
+        ("content", png(CONTENT)),
+        ("style", b"fire\r\n"),
+    ]
+    response = await client.post("/stylize?style=fire:2&style_weight=2", files=form, headers=PNG)
+    code = (3 * WAVE + 3 * FIRE + 2 * TINY.code(STYLE)) / 8
+    assert_like(opened(response), TINY.expected(CONTENT, code.tolist()))
+
+
 @pytest.mark.parametrize("alpha", [0, 0.3, 1])
 async def test_alpha_says_how_far_to_go(client: httpx.AsyncClient, alpha: float) -> None:
     found = opened(await post(client, style="fire", alpha=alpha))
@@ -263,6 +275,11 @@ BROKEN = png(CONTENT)[:60]
         ("?style=wave", ["content", "content"], 400, "2 pictures in the field 'content'"),
         ("?style=wave", ["content", "picture"], 400, "unknown form field 'picture'"),
         ("?style=wave&model=tiny", ["content"], 404, "no model 'tiny' for task 'stylize'"),
+        ("", ["content", "no preset"], 422, "no preset 'sea'; there are: wave, fire"),
+        ("", ["content", "no name"], 422, "'/tmp/sea.jpg' is neither a picture nor a preset"),
+        ("", ["content", "nothing"], 422, "'' is neither a picture nor a preset"),
+        ("?style=wave&style=fire", ["content", *["name"] * 15], 422, "17 presets; at most 16"),
+        ("?style_weight=1", ["content", "name"], 422, "1 weights for 0 pictures"),
         ("", ["content", "no picture"], 415, "picture 1 in the field 'style': not a JPEG"),
         ("", ["content", "style", "broken"], 422, "picture 2 in the field 'style': the PNG file"),
         ("", ["content", *["style"] * 16], 413, "more than 16 parts"),
@@ -271,7 +288,15 @@ BROKEN = png(CONTENT)[:60]
 async def test_what_cannot_be_done_is_a_problem_that_says_why(
     client: httpx.AsyncClient, query: str, files: Sequence[str], status: int, detail: str
 ) -> None:
-    sent = {"no picture": ("style", b"wave"), "broken": ("style", BROKEN)}
+    texts = {
+        "no picture": b"wave" * 21,
+        "no preset": b"sea",
+        "no name": b"/tmp/sea.jpg",
+        "nothing": b" ",
+        "name": b"wave",
+        "broken": BROKEN,
+    }
+    sent = {name: ("style", data) for name, data in texts.items()}
     form = [sent.get(name, (name, png(STYLE))) for name in files]
     response = await client.post(f"/stylize{query}", files=form)
     assert response.status_code == status
