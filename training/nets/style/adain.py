@@ -5,39 +5,34 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.nets.style.half_size import Finish, HalfSize
 from training.nets.style.modulation import Modulation, modulate
-from training.nets.style.stylizer import ReflectedConv, Stylizer, doubled
-from training.nets.style.vgg import ENCODED, WIDTHS, Vgg19, convolutions
-
-FULL, SLIM = ENCODED, ENCODED[:-1]
-"""Activations that the full network works with, and the slim one."""
+from training.nets.style.stylizer import Decoder, ReflectedConv, Stylizer, doubled
+from training.nets.style.vgg import ENCODED, WIDTHS, Vgg19, convolutions, stage_of
 
 _LAST = "conv1_1"
-_HIDDEN, _SLIM_HIDDEN = 256, 128
+_HIDDEN = 256
 
 
-def code_size(layers: Sequence[str] = FULL, widths: Sequence[int] = WIDTHS) -> int:
-    """How many numbers a code has: means and deviations of some activations.
-
-    The slim network's code is how the full one's begins.
-    """
-    return 2 * sum(widths[: len(layers)])
+def code_size(widths: Sequence[int] = WIDTHS) -> int:
+    """How many numbers a code has: means and deviations of the activations of ENCODED."""
+    return 2 * sum(widths[: len(ENCODED)])
 
 
 class VggEncoder(nn.Module):
-    """VGG-19 to the last of some activations, as it is: never trained."""
+    """VGG-19 to the last activation of ENCODED, as it is: never trained."""
 
-    def __init__(self, layers: Sequence[str] = FULL, widths: Sequence[int] = WIDTHS) -> None:
-        """Take FULL or SLIM, and the channels of the stages that are needed."""
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+        """Take the channels of the stages that are needed."""
         super().__init__()
-        self.vgg = Vgg19(layers, widths).requires_grad_(False)
+        self.vgg = Vgg19(ENCODED, widths).requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """``float[N, 3, H, W]`` in 0 to 1 -> the activations."""
         return list(self.vgg(pixels).values())
 
 
-class VggDecoder(nn.Module):
+class VggDecoder(Decoder):
     """The decoder of Huang and Belongie (2017), told the finer statistics of the style as well.
 
     Its convolutions are named after those of VGG-19 whose work they undo. Theirs knows of content
@@ -47,29 +42,18 @@ class VggDecoder(nn.Module):
     begin by changing nothing, so published weights are as published.
     """
 
-    def __init__(
-        self,
-        layers: Sequence[str] = FULL,
-        widths: Sequence[int] = WIDTHS,
-        hidden: int = _HIDDEN,
-    ) -> None:
-        """Make the layers.
-
-        Args:
-            layers: FULL or SLIM; the decoder begins with the last of them.
-            widths: channels of the stages that are needed.
-            hidden: features between a code and what it tells.
-        """
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+        """Take the channels of the stages that are needed."""
         super().__init__()
-        undone = dict(reversed([*convolutions(layers[-1], widths).items()]))
+        undone = dict(reversed([*convolutions(ENCODED[-1], widths).items()]))
         for name, (after, before) in undone.items():
             self.add_module(name, ReflectedConv(before, after))
         self._names = tuple(undone)
         # The first convolution after each doubling, and the place of what it is shown as well.
         self._places = {
-            name: _stage(name)
+            name: stage_of(name)
             for name, coarser in zip(self._names[1:], self._names, strict=False)
-            if _stage(name) < _stage(coarser)
+            if stage_of(name) < stage_of(coarser)
         }
         self.skips = nn.ModuleDict()
         for name, place in self._places.items():
@@ -78,23 +62,26 @@ class VggDecoder(nn.Module):
                 nn.init.zeros_(parameter)
             self.skips[name] = skip
         told = {name: after for name, (after, _) in undone.items() if name != _LAST}
-        self.modulation = Modulation(2 * code_size(layers, widths), told, hidden)
+        self.modulation = Modulation(2 * code_size(widths), told, _HIDDEN)
 
-    def forward(self, restyled: Sequence[Tensor], codes: Tensor) -> Tensor:
-        """Maps of all activations, the last ``float[N, C, h, w]``, and two codes -> pixels.
+    def features(self, restyled: Sequence[Tensor], codes: Tensor) -> Tensor:
+        """Maps of all activations, the last ``float[N, C, h, w]``, and two codes -> features.
 
         Returns:
-            ``float[N, 3, H, W]``, as large as the first map.
+            ``float[N, C, H, W]``, of as many channels as the first map, and as large.
         """
         told = self.modulation(codes)
         x = restyled[-1]
-        for name in self._names:
+        for name in self._names[:-1]:
             if name in self._places:
                 x = doubled(x) + self.skips[name](restyled[self._places[name]])
-            x = self.get_submodule(name)(x)
-            if name != _LAST:
-                x = functional.relu(modulate(x, told[name]))
+            x = functional.relu(modulate(self.get_submodule(name)(x), told[name]))
         return x
+
+    def pixels(self, features: Tensor) -> Tensor:
+        """What ``features`` gave -> ``float[N, 3, H, W]``."""
+        made: Tensor = self.get_submodule(_LAST)(features)
+        return made
 
 
 def adain_network(widths: Sequence[int] = WIDTHS) -> Stylizer:
@@ -103,16 +90,14 @@ def adain_network(widths: Sequence[int] = WIDTHS) -> Stylizer:
     Args:
         widths: channels of VGG-19's first four stages.
     """
-    return Stylizer(VggEncoder(FULL, widths), VggDecoder(FULL, widths))
+    return Stylizer(VggEncoder(widths), VggDecoder(widths))
 
 
-def slim_network() -> Stylizer:
-    """The same from ``relu3_1`` on, with random weights: less than half of the operations.
+def slim_network(widths: Sequence[int] = WIDTHS) -> HalfSize:
+    """The full network at half the size and what finishes its pictures, with random weights.
 
-    What ``relu4_1`` shows, larger figures of a style, it cannot give; strokes and colours it can.
+    Args:
+        widths: channels of VGG-19's first four stages.
     """
-    return Stylizer(VggEncoder(SLIM), VggDecoder(SLIM, hidden=_SLIM_HIDDEN))
-
-
-def _stage(convolution: str) -> int:
-    return int(convolution[4]) - 1
+    finish = Finish(widths[0], 2 * code_size(widths))
+    return HalfSize(VggEncoder(widths), VggDecoder(widths).requires_grad_(False), finish)

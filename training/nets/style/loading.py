@@ -17,6 +17,7 @@ from training.weights import STYLE_TABLE, WeightsError
 VGG, DECODER = "vgg19-normalised", "adain-decoder"
 """Rows of the weights table for styles."""
 
+_FINISH = "finish."
 #: What ``Main`` puts before the names of the network's parameters.
 _IN_GRAPH = "stylizer."
 
@@ -99,8 +100,14 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
         )
     else:
         state, sources = read_torch(path), (DataSource(name=path.name, licence="unknown"),)
-    if lacking := _load(net, state, locator):
-        raise WeightsError(f"{locator} lacks {', '.join(lacking[:5])}")
+    lacking = _load(net, state, locator)
+    # A slim network begins with a full one, which has nothing to finish.
+    if any(name.startswith(_FINISH) for name in state):
+        missed = lacking
+    else:
+        missed = [name for name in lacking if not name.startswith(_FINISH)]
+    if missed:
+        raise WeightsError(f"{locator} lacks {', '.join(missed[:5])}")
     return Begun(sources)
 
 

@@ -1,7 +1,8 @@
 """A picture in the style of another: what an encoder and a decoder make together, as served."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,10 @@ from training.nets.style.grain import Grain
 from training.nets.style.statistics import adain, style_code
 
 MULTIPLE = 8
-"""What height and width are padded to a multiple of: encoders halve them three times."""
+"""What height and width of a content are a multiple of: encoders halve them three times."""
 
 LEAST_SIDE = 16
-"""Pixels of the smallest picture: of less, too little is left to be reflected."""
-
+"""Pixels of the smallest picture."""
 
 #: Parts of a decoder that a published one has not.
 _ADDED = ("modulation", "skips")
@@ -29,17 +29,21 @@ class Encoder(Protocol):
         ...
 
 
-class Decoder(Protocol):
+class Decoder(nn.Module, ABC):
     """Back to pixels."""
 
-    def __call__(self, restyled: Sequence[Tensor], codes: Tensor) -> Tensor:
-        """The encoder's maps, restyled, and two codes -> ``float[N, 3, H, W]``.
+    @abstractmethod
+    def features(self, restyled: Sequence[Tensor], codes: Tensor) -> Tensor:
+        """The encoder's maps, restyled, and two codes -> all but pixels, ``float[N, C, H, W]``.
 
         Args:
             restyled: from fine to coarse; the last ``float[N, C, H/8, W/8]``.
             codes: ``float[N, 2K]``, the one aimed at and then the content's own.
         """
-        ...
+
+    @abstractmethod
+    def pixels(self, features: Tensor) -> Tensor:
+        """Those features -> ``float[N, 3, H, W]``."""
 
 
 class Stylizer(nn.Module):
@@ -51,7 +55,12 @@ class Stylizer(nn.Module):
     is all that is known of a style: codes may be kept, and mixed by their weighted mean.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+    multiple: ClassVar[int] = MULTIPLE
+    """What the sides of a content are a multiple of, and at least twice of."""
+
+    decoder: Decoder
+
+    def __init__(self, encoder: nn.Module, decoder: Decoder) -> None:
         """Put together an ``Encoder`` and a ``Decoder``."""
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
@@ -72,13 +81,25 @@ class Stylizer(nn.Module):
         """The content in the style of a code.
 
         Args:
-            pixels: of the content, ``float[N, 3, H, W]`` in 0 to 1; sides are multiples of 8.
+            pixels: of the content, ``float[N, 3, H, W]`` in 0 to 1; its sides as ``multiple`` has
+                it.
             code: of the style, ``float[N, K]``.
             alpha: ``float[N]``, how far to go from the content's own code, 0, to the style's, 1,
                 and how much of the grain to lay over it; all the way if left out.
 
         Returns:
             ``float[N, 3, H, W]``, in 0 to 1 but for some overshoot.
+        """
+        features, _ = self.restyled(pixels, code, alpha)
+        return self.decoder.pixels(features)
+
+    def restyled(self, pixels: Tensor, code: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the decoder's last convolution makes the pixels of, and the two codes it was told.
+
+        Args:
+            pixels: as ``forward`` takes them, and what follows as well.
+            code: likewise.
+            alpha: likewise.
         """
         levels = self.encoder(self.grain(pixels, alpha))
         own = style_code(levels)
@@ -88,8 +109,8 @@ class Stylizer(nn.Module):
         restyled = [
             adain(level, *aim.chunk(2, dim=1)) for level, aim in zip(levels, aims, strict=True)
         ]
-        made: Tensor = self.decoder(restyled, torch.cat((code, own), dim=1))
-        return made
+        codes = torch.cat((code, own), dim=1)
+        return self.decoder.features(restyled, codes), codes
 
 
 class Encode(nn.Module):
@@ -101,8 +122,8 @@ class Encode(nn.Module):
         self.stylizer = stylizer
 
     def forward(self, images: Tensor) -> Tensor:
-        """The code of each picture, of any size of LEAST_SIDE or more."""
-        return self.stylizer.code(padded(pixels_of(images)))
+        """The code of each picture, of any height and width of LEAST_SIDE or more."""
+        return self.stylizer.code(padded(pixels_of(images), self.stylizer.multiple))
 
 
 class Main(nn.Module):
@@ -124,7 +145,8 @@ class Main(nn.Module):
         Returns:
             ``uint8[N, H, W, 3]``.
         """
-        restyled = self.stylizer(padded(pixels_of(images)), code, alpha)
+        pixels = padded(pixels_of(images), self.stylizer.multiple)
+        restyled = self.stylizer(pixels, code, alpha)
         return images_of(_cut(_cut(restyled, 2, images.shape[1]), 3, images.shape[2]))
 
 
@@ -139,19 +161,25 @@ def images_of(pixels: Tensor) -> Tensor:
     return levels.to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def padded(pixels: Tensor) -> Tensor:
-    """Pixels reflected at the right and lower edge, until both sides are multiples of MULTIPLE.
+def padded(pixels: Tensor, multiple: int = MULTIPLE) -> Tensor:
+    """Pixels reflected at the right and lower edge, to and fro if need be.
 
     By indices, which is exported for free heights and widths as it is.
+
+    Args:
+        pixels: ``float[N, C, H, W]``, of sides of LEAST_SIDE or more.
+        multiple: of it both sides are multiples in the end, and twice of it the least: of less,
+            too little would be left to be reflected in the encoder.
     """
-    return _reflect(_reflect(pixels, 2), 3)
+    return _reflect(_reflect(pixels, 2, multiple), 3, multiple)
 
 
-def _reflect(pixels: Tensor, axis: int) -> Tensor:
+def _reflect(pixels: Tensor, axis: int, multiple: int) -> Tensor:
     size = pixels.shape[axis]
-    whole = (size + MULTIPLE - 1) // MULTIPLE * MULTIPLE
+    steps: int = torch.sym_max((size + multiple - 1) // multiple, 2)  # type: ignore[no-untyped-call]
+    whole = steps * multiple
     index = torch.arange(whole, device=pixels.device)
-    return pixels.index_select(axis, (size - 1) - (index - (size - 1)).abs())
+    return pixels.index_select(axis, ((size - 1) - (index - (size - 1)).abs()).abs())
 
 
 def _cut(pixels: Tensor, axis: int, size: int) -> Tensor:

@@ -35,7 +35,8 @@ def channels(layer: str) -> int:
     Raises:
         ValueError: there is no such activation.
     """
-    return WIDTHS[_stage(layer)]
+    _position(layer)
+    return WIDTHS[stage_of(layer)]
 
 
 class Vgg19(nn.Module):
@@ -90,12 +91,17 @@ def convolutions(last: str, widths: Sequence[int] = WIDTHS) -> Mapping[str, tupl
         ValueError: there is no such activation.
     """
     names = LAYERS[: _position(last) + 1]
-    after = [widths[_stage(name)] for name in names]
+    after = [widths[stage_of(name)] for name in names]
     before = [3, *after[:-1]]
     return {
         _convolution(name): pair
         for name, pair in zip(names, zip(before, after, strict=True), strict=True)
     }
+
+
+def stage_of(name: str) -> int:
+    """Poolings before an activation or its convolution, ``relu3_1`` or ``conv3_1``."""
+    return int(name[4]) - 1
 
 
 def _convolution(layer: str) -> str:
@@ -106,8 +112,3 @@ def _position(layer: str) -> int:
     if layer not in LAYERS:
         raise ValueError(f"there is no activation {layer}: {', '.join(LAYERS)}")
     return LAYERS.index(layer)
-
-
-def _stage(layer: str) -> int:
-    _position(layer)
-    return int(layer[4]) - 1

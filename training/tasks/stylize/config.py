@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from training.devices import Devices
-from training.nets.style.stylizer import MULTIPLE
+from training.nets.style.half_size import HalfSize
 from training.optimisation import Optimisation
 from training.ranges import need, need_name
 from training.settings import Training
@@ -34,13 +34,11 @@ class Stylize:
     downloads: Path | None = None
     """Folder of packages, or the files in them, downloaded already."""
     network: Literal["full", "slim"] = "full"
-    """AdaIN between VGG-19 and a decoder, or a shorter one of less than half the operations."""
+    """AdaIN between VGG-19 and a decoder, or the same at half the size and what finishes it, for
+    less than a third of the operations."""
     weights: str | None = PUBLISHED
     """Weights to start from: a row of the weights table, another run's best.ckpt, or the folder of
-    an exported model."""
-    teacher: Path | None = None
-    """The best.ckpt of a full network, whose pictures the slim one is to make; without, it learns
-    from photographs and paintings alone."""
+    an exported model. A slim network takes, and keeps, those of a full one."""
     side: int = 256
     """Of the squares to learn from and to measure on, in pixels."""
     crop: int | None = None
@@ -57,8 +55,6 @@ class Stylize:
     weighting: Weighting = field(default_factory=Weighting)
     identity: float = 0.25
     """Share of a batch that learns to stay as it is, where no style is asked for."""
-    distil: float = 5.0
-    """Weight of how far the slim network's pictures are from the teacher's."""
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(
             optimizer="adam", lr=3e-4, batch_size=4, weight_decay=0.0, layer_decay=0.2
@@ -101,21 +97,19 @@ class Stylize:
 
     def __post_init__(self) -> None:
         need_name(self.name)
-        is_fit = self.side >= _LEAST_SIDE and self.side % MULTIPLE == 0
-        need(is_fit, "side", f"a multiple of {MULTIPLE}, {_LEAST_SIDE} or more", self.side)
+        multiple = HalfSize.multiple  # which is one of the full network's as well
+        is_fit = self.side >= _LEAST_SIDE and self.side % multiple == 0
+        need(is_fit, "side", f"a multiple of {multiple}, {_LEAST_SIDE} or more", self.side)
         if self.crop is not None:
-            is_fit = _LEAST_SIDE <= self.crop <= self.side and self.crop % MULTIPLE == 0
-            within = f"a multiple of {MULTIPLE}, from {_LEAST_SIDE} to the side"
+            is_fit = _LEAST_SIDE <= self.crop <= self.side and self.crop % multiple == 0
+            within = f"a multiple of {multiple}, from {_LEAST_SIDE} to the side"
             need(is_fit, "crop", within, self.crop)
         need(self.views >= 1, "views", "at least 1", self.views)
         need(self.samples >= 1, "samples", "at least 1", self.samples)
         need(0 < self.held_out < 1, "held-out", "between 0 and 1", self.held_out)
         need(self.pairs >= 1, "pairs", "at least 1", self.pairs)
         need(0 <= self.identity < 1, "identity", "from 0 to below 1", self.identity)
-        need(self.distil >= 0, "distil", "0 or more", self.distil)
         need(self.workers >= 0, "workers", "0 or more", self.workers)
         for name in ("largest_side", "style_side"):
             side: int = getattr(self, name)
             need(side >= _LEAST_SIDE, name.replace("_", "-"), f"{_LEAST_SIDE} or more", side)
-        if self.teacher is not None and self.network != "slim":
-            raise ValueError("--teacher is for --network slim")

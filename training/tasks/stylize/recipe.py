@@ -5,12 +5,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from training.data.order import Order, batches
 from training.data.style_pictures import FixedPairs, Pair, StylePairs, collate
-from training.nets.style.adain import FULL, SLIM, code_size
 from training.nets.style.stylizer import Stylizer, pixels_of
 from training.nets.style.vgg import ENCODED, Vgg19
 from training.optimisation import optimizer
@@ -48,7 +46,6 @@ class StylizeRecipe(Recipe):
         held_out: FixedPairs,
         targets: Targets,
         config: Stylize,
-        teacher: Stylizer | None = None,
     ) -> None:
         """Put a training together.
 
@@ -59,16 +56,12 @@ class StylizeRecipe(Recipe):
             held_out: pairs to choose the best epoch by.
             targets: of the styles of ``train``.
             config: the rest.
-            teacher: a full network, whose pictures ``net`` is to make too.
         """
         self._train, self._held_out, self._targets = train, held_out, targets
         self._config = config
-        self._code_size = code_size(FULL if config.network == "full" else SLIM)
-        for module in (net, vgg, *([teacher] if teacher else [])):
+        for module in (net, vgg):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.networks = {"net": net, "vgg": vgg}
-        if teacher is not None:
-            self.networks = {**self.networks, "teacher": teacher.requires_grad_(False)}
         self.optimizers = {"main": optimizer(net, net.stages, config.optimisation)}
 
     @property
@@ -92,7 +85,7 @@ class StylizeRecipe(Recipe):
         with torch.no_grad():
             known = networks["vgg"](content)
         grams, codes = self._targets.of(pair.number, content.device)
-        made: Tensor = networks["net"](content, codes[:, : self._code_size], alpha).float()
+        made: Tensor = networks["net"](content, codes, alpha).float()
         inside = made.clamp(0, 1)
         aim = Aim({ENCODED[-1]: known[ENCODED[-1]]}, grams)
         losses = aim.losses(networks["vgg"](inside), inside)
@@ -109,12 +102,6 @@ class StylizeRecipe(Recipe):
             kept = losses.content[:same].mean() + _SAME_PIXELS * pixels
             loss = loss + same / len(content) * kept
             logged["identity"] = kept.detach()
-        if "teacher" in networks:
-            with torch.no_grad():
-                shown = networks["teacher"](content, codes, alpha).clamp(0, 1)
-            distance = functional.l1_loss(made, shown)
-            loss = loss + self._config.distil * distance
-            logged["distance"] = distance.detach()
         yield Objective(loss, logged=logged)
 
     def evaluate(self, networks: Mapping[str, nn.Module], part: Part) -> Mapping[str, float]:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.nets.style.losses import gram
-from training.nets.style.statistics import style_code
-from training.nets.style.stylizer import pixels_of
+from training.nets.style.stylizer import Stylizer, pixels_of
 from training.nets.style.vgg import ENCODED
 
 
@@ -20,7 +19,7 @@ class Targets:
 
     Attributes:
         grams: ``float16[V, C, C]`` by layer: 0.7 MB a view, half of what float32 would take.
-        codes: ``float32[V, K]``, the full network's codes.
+        codes: ``float32[V, K]``.
     """
 
     grams: Mapping[str, Tensor]
@@ -34,21 +33,24 @@ class Targets:
 
 
 @torch.inference_mode()
-def targets(vgg: nn.Module, views: NDArray[np.uint8], device: torch.device) -> Targets:
+def targets(
+    vgg: nn.Module, net: Stylizer, views: NDArray[np.uint8], device: torch.device
+) -> Targets:
     """Compute the targets of all views, one by one.
 
     Args:
         vgg: gives the activations of ENCODED, on the device.
+        net: gives the codes, likewise.
         views: ``uint8[V, S, S, 3]``.
         device: to compute on; what is found is kept on the CPU.
     """
     codes = []
     tables = None
     for number, view in enumerate(views):
-        found = vgg(pixels_of(torch.from_numpy(view[None])).to(device))
-        levels = [found[name] for name in ENCODED]
-        codes.append(style_code(levels).cpu())
-        grams = [gram(level).half().cpu() for level in levels]
+        pixels = pixels_of(torch.from_numpy(view[None])).to(device)
+        codes.append(net.code(pixels).cpu())
+        found = vgg(pixels)
+        grams = [gram(found[name]).half().cpu() for name in ENCODED]
         if tables is None:
             tables = [torch.empty((len(views), *g.shape[1:]), dtype=g.dtype) for g in grams]
         for table, own in zip(tables, grams, strict=True):

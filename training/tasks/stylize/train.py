@@ -100,11 +100,7 @@ def train(config: Stylize, fabric: Fabric, report: Report = lambda _: None) -> R
     with fabric.rank_zero_first():  # one fetches, the others find it in the cache
         vgg = load_vgg(config.downloads)
         net, begun = _network(config)
-    teacher = None
-    if config.teacher is not None:
-        teacher = adain_network().eval()
-        begin(teacher, str(config.teacher))
-    outcome = _fit(config, net, vgg, teacher, gathered, fabric, report)
+    outcome = _fit(config, net, vgg, gathered, fabric, report)
     net = net.eval().to(fabric.device)
     report(f"measuring on {len(gathered.test)} test pairs")
     quality = measure(net, vgg.to(fabric.device), gathered.test, config.weighting)
@@ -128,22 +124,20 @@ def _fit(
     config: Stylize,
     net: Stylizer,
     vgg: Vgg19,
-    teacher: Stylizer | None,
     gathered: Gathered,
     fabric: Fabric,
     report: Report,
 ) -> Outcome:
     report(f"computing the Gram matrices of {len(gathered.views)} views of paintings")
-    vgg = vgg.to(fabric.device)
-    asked = targets(vgg, gathered.views, fabric.device)
-    recipe = StylizeRecipe(net, vgg, gathered.train, gathered.held_out, asked, config, teacher)
+    net, vgg = net.to(fabric.device), vgg.to(fabric.device)
+    asked = targets(vgg, net, gathered.views, fabric.device)
+    recipe = StylizeRecipe(net, vgg, gathered.train, gathered.held_out, asked, config)
     run = Run(config.run / config.name, writes=fabric.is_global_zero)
     settings = {
         "photographs": gathered.counts[0],
         "paintings": gathered.counts[1],
         "network": config.network,
         "weights": config.weights,
-        "teacher": None if config.teacher is None else str(config.teacher),
         "side": config.side,
         "crop": config.crop,
         "views": config.views,
@@ -153,7 +147,6 @@ def _fit(
             "smooth": config.weighting.smooth_weight,
         },
         "identity": config.identity,
-        "distil": config.distil,
         "precision": config.devices.precision,
         "optimisation": asdict(config.optimisation),
         "training": asdict(config.training),

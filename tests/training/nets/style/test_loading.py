@@ -34,14 +34,15 @@ def test_the_published_network_has_both_its_halves() -> None:
     )
 
 
-def test_a_slim_network_begins_with_what_it_has_of_the_published_one() -> None:
-    net = slim_network()
+def test_a_slim_network_begins_with_the_published_one_or_another_full_one(tmp_path: Path) -> None:
+    net, full = slim_network(), adain_network()
     begin(net, "adain-decoder")
-    for name in ("conv1_1.weight", "conv3_1.bias"):
-        assert net.decoder.get_parameter(name).equal(STATES["adain-decoder"][name])
-    assert net.encoder.get_parameter("vgg.conv3_1.weight").equal(
-        STATES["vgg19-normalised"]["conv3_1.weight"]
-    )
+    assert net.decoder.get_parameter("conv3_1.bias").equal(STATES["adain-decoder"]["conv3_1.bias"])
+    path = tmp_path / "full.ckpt"
+    torch.save({"networks": {"net": full.state_dict()}}, path)
+    begin(net, str(path))
+    for name, tensor in full.state_dict().items():
+        assert net.state_dict()[name].equal(tensor)
 
 
 def test_a_run_goes_on_where_another_ended(tmp_path: Path) -> None:
@@ -66,11 +67,12 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_a_part_of_a_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "part.pth"
-    state = slim_network().state_dict()
-    del state["decoder.conv1_1.bias"]
-    torch.save(state, path)
-    with pytest.raises(WeightsError, match=r"lacks decoder\.conv1_1\.bias"):
-        begin(slim_network(), str(path))
+    for lacking in ("decoder.conv1_1.bias", "finish.first.bias"):
+        state = slim_network().state_dict()
+        del state[lacking]
+        torch.save(state, path)
+        with pytest.raises(WeightsError, match=f"lacks {lacking}"):
+            begin(slim_network(), str(path))
 
 
 def test_a_row_is_told_with_its_terms() -> None:

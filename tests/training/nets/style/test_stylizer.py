@@ -8,7 +8,7 @@ import torch
 
 from training.exportable import Graph
 from training.graph import reference, to_onnx
-from training.nets.style.adain import adain_network
+from training.nets.style.adain import adain_network, slim_network
 from training.nets.style.stylizer import (
     LEAST_SIDE,
     Encode,
@@ -23,13 +23,14 @@ WIDTHS = (4, 6, 8, 8)
 CODE = 2 * sum(WIDTHS)
 
 
-@pytest.fixture(scope="module")
-def tiny() -> Stylizer:
-    """A network whose decoder listens to the code."""
+@pytest.fixture(scope="module", params=[adain_network, slim_network])
+def tiny(request: pytest.FixtureRequest) -> Stylizer:
+    """A network all of whose parts do something, the code's listeners too."""
     torch.manual_seed(0)
-    net = adain_network(WIDTHS).eval()
-    told = net.decoder.get_submodule("modulation.told")
-    torch.nn.init.normal_(told.weight, std=0.3)  # type: ignore[arg-type]
+    net: Stylizer = request.param(WIDTHS).eval()
+    for name, parameter in net.named_parameters():
+        if name.endswith(("modulation.told.weight", "finish.last.weight")):
+            torch.nn.init.normal_(parameter, std=0.3)
     return net
 
 
@@ -63,6 +64,13 @@ def test_padding_reflects_at_the_right_and_below() -> None:
     assert wide.shape == (1, 1, 24, 24)
     assert wide[0, 0, 0].tolist() == [*range(20), 18, 17, 16, 15]
     assert padded(wide).equal(wide)
+
+
+def test_a_small_picture_is_reflected_to_and_fro() -> None:
+    pixels = torch.arange(16.0).reshape(1, 1, 1, 16).expand(1, 1, 32, 16)
+    wide = padded(pixels, 16)
+    assert wide.shape == (1, 1, 32, 32)
+    assert wide[0, 0, 0].tolist() == [*range(16), *range(14, -1, -1), 1]
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 31), (40, 23)])

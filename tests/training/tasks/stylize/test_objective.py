@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from training.nets.style.adain import adain_network
 from training.nets.style.losses import gram
 from training.nets.style.vgg import Vgg19
 from training.tasks.stylize.objective import Aim, Losses, Weighting
@@ -39,7 +40,9 @@ def test_an_aim_is_told_by_the_layers_asked_for(vgg: Vgg19) -> None:
 
 def test_targets_of_a_view_are_its_gram_matrices_and_its_code(vgg: Vgg19) -> None:
     views = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
-    made = targets(vgg, views.numpy(), torch.device("cpu"))
+    net = adain_network()
+    net.encoder.get_submodule("vgg").load_state_dict(vgg.state_dict())
+    made = targets(vgg, net, views.numpy(), torch.device("cpu"))
     grams, codes = made.of(torch.tensor([2, 0]), torch.device("cpu"))
     with torch.inference_mode():
         features = vgg(views[[2, 0]].permute(0, 3, 1, 2) / 255)

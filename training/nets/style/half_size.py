@@ -1,0 +1,90 @@
+"""A stylizer that works at half the size, and what brings its pictures to the whole."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.nets.style.modulation import Modulation, modulate
+from training.nets.style.stylizer import MULTIPLE, Decoder, ReflectedConv, Stylizer
+
+_WIDTH, _SEEN, _HIDDEN = 64, 16, 64
+
+
+class Finish(nn.Module):
+    """Details for a picture that was made at half the size.
+
+    They come from the content at its whole size and from the features that the picture was made of,
+    as a style's code has it. All convolutions work at half the size, the last gives four pixels for
+    each place (Shi et al., 2016, https://arxiv.org/abs/1609.05158). It begins by adding nothing.
+    """
+
+    def __init__(self, features: int, codes: int) -> None:
+        """Make the layers.
+
+        Args:
+            features: channels of what a picture was made of.
+            codes: numbers of both codes that are told.
+        """
+        super().__init__()
+        self.seen = ReflectedConv(3, _SEEN, stride=2)
+        self.first = ReflectedConv(features + _SEEN, _WIDTH)
+        self.second = ReflectedConv(_WIDTH, _WIDTH)
+        self.last = ReflectedConv(_WIDTH, 3 * 4)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
+        self.modulation = Modulation(codes, {"first": _WIDTH, "second": _WIDTH}, _HIDDEN)
+
+    def forward(self, content: Tensor, features: Tensor, codes: Tensor) -> Tensor:
+        """What to add to the picture, once that is of the whole size.
+
+        Args:
+            content: ``float[N, 3, H, W]`` in 0 to 1.
+            features: ``float[N, C, H/2, W/2]``.
+            codes: ``float[N, codes]``.
+
+        Returns:
+            ``float[N, 3, H, W]``.
+        """
+        told = self.modulation(codes)
+        x = torch.cat((features, functional.relu(self.seen(content))), dim=1)
+        x = functional.relu(modulate(self.first(x), told["first"]))
+        x = functional.relu(modulate(self.second(x), told["second"]))
+        return functional.pixel_shuffle(self.last(x), 2)
+
+
+class HalfSize(Stylizer):
+    """A stylizer that sees content and style at half their size, for a quarter of the operations.
+
+    What it makes is enlarged, and ``Finish`` adds what is finer than that.
+    """
+
+    multiple: ClassVar[int] = 2 * MULTIPLE
+
+    def __init__(self, encoder: nn.Module, decoder: Decoder, finish: Finish) -> None:
+        """Put together the ``Encoder`` and ``Decoder`` of a stylizer, and what is finer."""
+        super().__init__(encoder, decoder)
+        self.finish = finish
+
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Prefixes of the parameters, from those of the stylizer to what finishes its pictures."""
+        return (*super().stages, ("finish",))
+
+    def code(self, pixels: Tensor) -> Tensor:
+        """The code of a style at half its size, ``float[N, 3, H, W]`` -> ``float32[N, K]``."""
+        return super().code(_halved(pixels))
+
+    def forward(self, pixels: Tensor, code: Tensor, alpha: Tensor | None = None) -> Tensor:
+        """The content in the style of a code, as with Stylizer."""
+        features, codes = self.restyled(_halved(pixels), code, alpha)
+        made = functional.interpolate(
+            self.decoder.pixels(features), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+        finish: Tensor = self.finish(pixels, features, codes)
+        return made + finish
+
+
+def _halved(pixels: Tensor) -> Tensor:
+    return functional.avg_pool2d(pixels, 2)
