@@ -9,7 +9,7 @@ from training.files import is_remote
 #: Where things lie on one machine, or what it can hold, says nothing about how a model is made.
 _LOCAL = ("--run", "--out", "--downloads", "--features", "--memory-mib", "--workers")
 #: What names data: of a path the last part is told.
-_FOLDERS = ("--data", "--content", "--styles", "--teacher")
+_FOLDERS = ("--data", "--content", "--styles")
 _LOCAL_FLAGS = ("--resume", "--no-resume", "--export")
 
 

@@ -29,8 +29,8 @@ from training.made_by import made_by
         (["everyday", "--data", "/"], "everyday --data /"),
         (["flickr8k", "--data", "sets/f", "--features", "/big/disk"], "flickr8k --data f"),
         (
-            ["stylize", "--content", "me/a", "/b/c", "--styles=art/d", "--teacher", "runs/e.ckpt"],
-            "stylize --content a c --styles=d --teacher e.ckpt",
+            ["stylize", "--content", "me/a", "/b/c", "--styles=art/d", "--weights", "/r/e.ckpt"],
+            "stylize --content a c --styles=d --weights e.ckpt",
         ),
     ],
 )
