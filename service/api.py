@@ -274,17 +274,24 @@ _PRESETS = TypeAdapter(list[stylize.PresetShown])
     tags=["models"],
     summary="The presets for `/stylize`",
     response_model=list[stylize.PresetShown],
-    responses=_TAGGED | problems(503),
+    responses=_TAGGED | problems(404, 422, 503),
 )
-async def list_styles(request: Request, state: StateOf) -> Response:
-    """List the styles that need no picture, of all models."""
+async def list_styles(
+    request: Request, state: StateOf, model: Annotated[str | None, Query(max_length=64)] = None
+) -> Response:
+    """List the styles that need no picture, of all models or of the one named."""
     if not state.registry.ready:
         raise NotReadyError("models are still loading, or the service is stopping")
+    asked = (
+        [state.registry.get(stylize.NAME, model)]
+        if model is not None
+        else state.registry.models.values()
+    )
     presets = [
         preset
-        for model in state.registry.models.values()
-        if model.manifest.task == stylize.NAME
-        for preset in stylize.shown(model.manifest, model.assets)
+        for each in asked
+        if each.manifest.task == stylize.NAME
+        for preset in stylize.shown(each.manifest, each.assets)
     ]
     return unless_known(request, _PRESETS.dump_json(presets), "application/json")
 

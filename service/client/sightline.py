@@ -223,9 +223,10 @@ class Sightline:
         """The models on offer."""
         return _read(list[ModelSummary], self._connection.ask("GET", "models", _JSON))
 
-    def styles(self) -> list[PresetShown]:
-        """The presets that ``stylize`` knows by name."""
-        return _read(list[PresetShown], self._connection.ask("GET", "styles", _JSON))
+    def styles(self, model: str | None = None) -> list[PresetShown]:
+        """The presets that ``stylize`` knows by name, of all models or of one."""
+        asked = self._connection.ask("GET", "styles", _JSON, {"model": model})
+        return _read(list[PresetShown], asked)
 
     def _post(
         self, task: str, result: type[_Result], picture: Picture, params: dict[str, Any]

@@ -104,6 +104,7 @@ def test_every_task_answers_as_its_type(client: Sightline, photos: Path) -> None
     assert captions[0].text == "A green dog's BMX."
     assert captions[0].words[0].word == "a"
     assert [style.name for style in client.styles()] == ["wave", "fire"]
+    assert client.styles(model="styles") == client.styles()
     assert {model.task for model in client.models()} == {
         *("classify", "detect", "segment", "caption", "stylize")
     }

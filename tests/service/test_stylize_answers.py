@@ -328,6 +328,17 @@ async def test_presets_are_listed_with_thumbnails(client: httpx.AsyncClient) -> 
         assert answer.status_code == 200
 
 
+async def test_presets_of_one_model_are_listed_alone(client: httpx.AsyncClient) -> None:
+    every = await client.get("/styles")
+    styles = await client.get("/styles", params={"model": "styles"})
+    assert styles.json() == every.json()
+    assert (await client.get("/styles", params={"model": "bare"})).json() == []
+    for name in ("tiny", "none"):
+        response = await client.get("/styles", params={"model": name})
+        assert response.status_code == 404
+        assert "there are: bare, styles" in response.json()["detail"]
+
+
 async def test_presets_that_are_known_already_are_not_sent_again(client: httpx.AsyncClient) -> None:
     first = await client.get("/styles")
     tag = first.headers["etag"]
