@@ -42,6 +42,7 @@ SLIM = replace(
     optimisation=Optimisation(
         optimizer="adam", lr=1e-3, batch_size=6, weight_decay=0.0, layer_decay=1.0
     ),
+    training=replace(FULL.training, epochs=6),
     default=False,
 )
 
