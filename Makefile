@@ -126,9 +126,10 @@ docs-serve: $(UV) ## show the documentation on 127.0.0.1:8400, built anew as it 
 	$(SYNC) --extra docs
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs serve --dev-addr 127.0.0.1:8400
 
-docs-pictures: $(UV) ## make the pictures of docs/endpoints.md: the service is asked for them
+docs-pictures: $(UV) ## make the pictures of docs/endpoints.md and docs/playground.md: the service is asked
 	$(SYNC) --extra cpu --extra dev
 	$(VENV)/bin/python docs/make/guide_pictures.py
+	$(VENV)/bin/python docs/make/playground_pictures.py
 
 docs-diagrams: $(UV) ## draw the diagrams of docs/architecture.md
 	$(SYNC)

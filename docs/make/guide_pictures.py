@@ -6,21 +6,15 @@ Chromium without a window.
 
 import base64
 import io
-import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from contact_sheet import Tile, bars, lit, sheet
 from PIL import Image
+from real_service import ROOT, serving
 from samples import drawn
 
-from service.client import Patience, Sightline, Style
+from service.client import Sightline, Style
 
-ROOT: Final = Path(__file__).parents[2]
 OUT: Final = ROOT / "docs/pictures"
 DRAWINGS: Final = ("balloon", "sea", "bottle", "street")
 """What the page calls them, and the guide."""
@@ -32,21 +26,6 @@ BLENDS: Final[tuple[dict[str, float], ...]] = (
     {"plum": 0.3, "irises": 0.7},
     {"irises": 1},
 )
-
-
-@contextmanager
-def serving() -> Iterator[tuple[str, Sightline]]:
-    """The service on a free port, and a client that waits until its models are loaded."""
-    words = [sys.executable, "-m", "service", "serve", "--port", "0", "--device", "cpu"]
-    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
-            address = next(filter(None, found))[1]
-            with Sightline(address, patience=Patience(retries=100, total_s=120)) as client:
-                yield address, client
-        finally:
-            process.terminate()
 
 
 def read(encoded: bytes) -> Image.Image:

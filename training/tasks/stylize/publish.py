@@ -67,7 +67,7 @@ def publish(config: Stylize, results: Results, command: str) -> Exportable:
         input=InputGeometry(height=side, width=side, resize="pad_to_multiple"),
         card=_card(config, results, compared=len(checked)),
         command=command,
-        data=(*results.begun, *results.gathered.sources),
+        data=tuple(dict.fromkeys((*results.begun, *results.gathered.sources))),
         licence=config.licence,
         default=config.default,
         options={"style_side": config.style_side},
