@@ -307,7 +307,7 @@ async def test_stopping_answers_a_request_between_two_runs(service: Service) -> 
     client = service.post(20)
     await until(lambda: service.encode.reds)
     closing = asyncio.create_task(service.state.registry.close())
-    await asyncio.sleep(0)
+    await until(lambda: service.model.batcher._waiting._closed)
     service.release()
     await client.answer()
     assert client.status == 503  # the model takes no further runs

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.hostile
 
 #: Of a good file: most of them for one endpoint, as all read pictures alike.
 MUTATIONS = {"/classify": 10_000}
-FEWER_MUTATIONS = 3_000
+FEWER_MUTATIONS = 2_000
 SEED = 2
 ACCEPTABLE = (200, 400, 413, 415, 422)
 # What a warm service may still grow by while it answers a quarter of the mutations. Nothing it

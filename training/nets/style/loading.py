@@ -101,13 +101,10 @@ def begin(net: Stylizer, locator: str, downloads: Path | None = None) -> Begun:
     else:
         state, sources = read_torch(path), (DataSource(name=path.name, licence="unknown"),)
     lacking = _load(net, state, locator)
-    # A slim network begins with a full one, which has nothing to finish.
-    if any(name.startswith(_FINISH) for name in state):
-        missed = lacking
-    else:
-        missed = [name for name in lacking if not name.startswith(_FINISH)]
-    if missed:
-        raise WeightsError(f"{locator} lacks {', '.join(missed[:5])}")
+    if not any(name.startswith(_FINISH) for name in state):  # of a full one, for a slim one too
+        lacking = [name for name in lacking if not name.startswith(_FINISH)]
+    if lacking:
+        raise WeightsError(f"{locator} lacks {', '.join(lacking[:5])}")
     return Begun(sources)
 
 
