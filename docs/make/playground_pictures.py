@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chromium import FLAGS, chromium
+from browsing import launched
 from PIL import Image
-from playwright.sync_api import Browser, Locator, sync_playwright
+from playwright.sync_api import Browser, Locator
 from real_service import ROOT, serving
 
 OUT: Final = ROOT / "docs/pictures"
@@ -68,8 +68,6 @@ def shot(browser: Browser, address: str, scene: Scene) -> Image.Image:
     page.locator("#status", has_text=re.compile(r"\d models? ready")).wait_for(state="attached")
     page.get_by_role("button", name=scene.sample).click()
     panel = page.get_by_role("tabpanel")
-    if scene.task != "stylize":  # which has nothing to answer before a style is chosen
-        panel.locator(".timings").wait_for()
     scene.act(panel)
     panel.locator(".timings").wait_for()
     page.evaluate("scrollTo(0, 0)")
@@ -83,17 +81,12 @@ def main(names: list[str]) -> None:
     unknown = sorted(set(names) - SCENES.keys())
     if unknown:
         sys.exit(f"there is no scene {unknown[0]}; there are: {', '.join(SCENES)}")
-    found = chromium()
-    if found is None:
-        sys.exit("no Chromium on the PATH nor in CHROMIUM; see make chromium")
-    with serving() as (address, client), sync_playwright() as playwright:
+    with launched() as browser, serving() as (address, client):
         client.models()
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         for name in names or SCENES:
             path = OUT / f"playground-{name}.webp"
             shot(browser, address, SCENES[name]).save(path, quality=82, method=6)
             print(f"{path.name}  {path.stat().st_size / 1024:.0f} KB")
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ import base64
 from collections.abc import Iterable
 from typing import Final
 
-from chromium import FLAGS, chromium
-from playwright.sync_api import sync_playwright
+from browsing import launched
 
 _DRAW: Final = """async ([name, width, height]) => {
     const drawing = await import(`/web/sample/${name}.js`);
@@ -30,13 +29,8 @@ def drawn(names: Iterable[str], url: str, size: tuple[int, int] = (640, 480)) ->
     Raises:
         FileNotFoundError: there is no Chromium.
     """
-    found = chromium()
-    if found is None:
-        raise FileNotFoundError("no Chromium on the PATH nor in CHROMIUM; see make chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+    with launched() as browser:
         page = browser.new_page()
         page.goto(url)
         given = {name: str(page.evaluate(_DRAW, [name, *size])) for name in names}
-        browser.close()
     return {name: base64.b64decode(data.partition(",")[2]) for name, data in given.items()}

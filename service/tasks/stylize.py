@@ -194,17 +194,23 @@ def take_names(sent: Sequence[bytes], params: Params) -> tuple[list[bytes], Para
     Raises:
         ParameterError: a text is no preset's name, or there are too many.
     """
-    texts = [data for data in sent if _TEXT.fullmatch(data)]
-    styles = [*params.style, *(text.decode("ascii").strip() for text in texts)]
-    for style in styles:
+    pictures, names = list[bytes](), list[str]()
+    for data in sent:
+        if _TEXT.fullmatch(data):
+            names.append(data.decode("ascii").strip())
+        else:
+            pictures.append(data)
+    if not names:
+        return pictures, params
+    for style in names:
         if not re.match(_STYLE, style):
             raise ParameterError(
                 f"style: {style!r} is neither a picture nor a preset with or without a weight, as "
                 "in 'wave:0.7'; curl sends a file for -F style=@FILE"
             )
+    styles = [*params.style, *names]
     if len(styles) > _MAX_STYLES:
         raise ParameterError(f"style: {len(styles)} presets; at most {_MAX_STYLES} are mixed")
-    pictures = [data for data in sent if not _TEXT.fullmatch(data)]
     return pictures, params.model_copy(update={"style": styles})
 
 

@@ -79,19 +79,15 @@ class HalfSize(Stylizer):
         """Prefixes of the parameters, from those of the stylizer to what finishes its pictures."""
         return (*super().stages, ("finish",))
 
-    def code(self, pixels: Tensor) -> Tensor:
-        """The code of a style at half its size, ``float[N, 3, H, W]`` -> ``float32[N, K]``."""
-        return super().code(_halved(pixels))
+    def seen(self, pixels: Tensor) -> Tensor:
+        """A content or a style at half its size, ``float[N, 3, H/2, W/2]``."""
+        return functional.avg_pool2d(pixels, 2)
 
     def forward(self, pixels: Tensor, code: Tensor, alpha: Tensor | None = None) -> Tensor:
         """The content in the style of a code, as with Stylizer."""
-        features, codes = self.restyled(_halved(pixels), code, alpha)
+        features, codes = self.restyled(pixels, code, alpha)
         made = functional.interpolate(
             self.decoder.pixels(features), scale_factor=2.0, mode="bilinear", align_corners=False
         )
         finish: Tensor = self.finish(pixels, features, codes)
         return made + finish
-
-
-def _halved(pixels: Tensor) -> Tensor:
-    return functional.avg_pool2d(pixels, 2)

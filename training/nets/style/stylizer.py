@@ -75,7 +75,11 @@ class Stylizer(nn.Module):
 
     def code(self, pixels: Tensor) -> Tensor:
         """The code of a style, ``float[N, 3, H, W]`` in 0 to 1 -> ``float32[N, K]``."""
-        return style_code(self.encoder(pixels))
+        return style_code(self.encoder(self.seen(pixels)))
+
+    def seen(self, pixels: Tensor) -> Tensor:
+        """What the encoder is shown of a content or a style: all of it."""
+        return pixels
 
     def forward(self, pixels: Tensor, code: Tensor, alpha: Tensor | None = None) -> Tensor:
         """The content in the style of a code.
@@ -101,7 +105,7 @@ class Stylizer(nn.Module):
             code: likewise.
             alpha: likewise.
         """
-        levels = self.encoder(self.grain(pixels, alpha))
+        levels = self.encoder(self.grain(self.seen(pixels), alpha))
         own = style_code(levels)
         if alpha is not None:
             code = own + alpha[:, None] * (code - own)

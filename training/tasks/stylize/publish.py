@@ -216,7 +216,7 @@ def _card(config: Stylize, results: Results, compared: int) -> Card:
     begun = f"starting from `{weights}`" if weights else "from random weights"
     return Card(
         summary=(
-            f"{_description(config)} {kind[0].upper()}{kind[1:]}, {figures['parameters']:,} "
+            f"{_description(config)} {kind}, {figures['parameters']:,} "
             f"parameters, trained {begun} on {config.training.epochs * config.samples:,} pairs of "
             f"{config.side}x{config.side} pixels in {figures['seconds'] / 60:.0f} minutes "
             f"on {machine(config.devices)}. Weights are stored in 16 bits and computed with in 32."

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.nets.style.losses import gram
+from training.nets.style.statistics import style_code
 from training.nets.style.stylizer import Stylizer, pixels_of
 from training.nets.style.vgg import ENCODED
 
@@ -40,7 +41,7 @@ def targets(
 
     Args:
         vgg: gives the activations of ENCODED, on the device.
-        net: gives the codes, likewise.
+        net: whose codes are wanted, likewise; its encoder is ``vgg``.
         views: ``uint8[V, S, S, 3]``.
         device: to compute on; what is found is kept on the CPU.
     """
@@ -48,8 +49,9 @@ def targets(
     tables = None
     for number, view in enumerate(views):
         pixels = pixels_of(torch.from_numpy(view[None])).to(device)
-        codes.append(net.code(pixels).cpu())
-        found = vgg(pixels)
+        found, seen = vgg(pixels), net.seen(pixels)
+        told = found if seen is pixels else vgg(seen)
+        codes.append(style_code([told[name] for name in ENCODED]).cpu())
         grams = [gram(found[name]).half().cpu() for name in ENCODED]
         if tables is None:
             tables = [torch.empty((len(views), *g.shape[1:]), dtype=g.dtype) for g in grams]
